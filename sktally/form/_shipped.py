@@ -1,0 +1,71 @@
+"""Find forms: those that ship with sktally by name, all others by path."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from sktally.exceptions import FormError
+from sktally.form._form import TallyForm
+
+__all__ = ["list_forms", "load_form"]
+
+
+def list_forms() -> list[str]:
+    """Return the names of the forms that ship with sktally.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> from sktally import list_forms
+    >>> "example" in list_forms()
+    True
+    """
+    folder = resources.files("sktally") / "data" / "forms"
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in folder.iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_form(form: str | Path | TallyForm) -> TallyForm:
+    """Return a form by the name of a shipped form or the path of a form file.
+
+    Parameters
+    ----------
+    form : str, path or TallyForm
+        ``"indonesia-2024"``, ``"my_form.toml"``, or a form, which is returned.
+
+    Returns
+    -------
+    TallyForm
+
+    Raises
+    ------
+    FormError
+        If there is no such form, or its file has mistakes.
+
+    Examples
+    --------
+    >>> from sktally import load_form
+    >>> load_form("example").field_names
+    ('01', '02', '03', 'valid', 'invalid', 'total')
+    """
+    if isinstance(form, TallyForm):
+        return form
+    shipped = list_forms()
+    if str(form) in shipped:
+        return TallyForm.from_toml(
+            Path(str(resources.files("sktally") / "data" / "forms" / f"{form}.toml"))
+        )
+    path = Path(form)
+    if path.suffix != ".toml" and not path.exists():
+        raise FormError(
+            f"no form {str(form)!r}: shipped forms are {', '.join(shipped)}; for a "
+            "form of your own give the path of its .toml file"
+        )
+    return TallyForm.from_toml(path)

@@ -1,0 +1,113 @@
+"""What registration finds: where the form lies on one page.
+
+Comes in: nothing. Goes out: `Registration`, the record that `register_page`
+returns, that `TallyCropper` samples by and that overlays draw.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sktally.form import TallyForm
+
+__all__ = ["AnchorHit", "Registration", "apply_homography", "form_quads", "turn_page"]
+
+
+@dataclass(frozen=True)
+class AnchorHit:
+    """Record one anchor looked for on a page.
+
+    Attributes
+    ----------
+    name : str
+        Name of the anchor in the form.
+    score : float
+        Best match score, 0 to 1 (1 is perfect).
+    found : bool
+        Whether it was used to locate the form.
+    page_xy : tuple of float
+        Where it is, x, y in page pixels (centre of the top left pixel is 0, 0).
+    """
+
+    name: str
+    score: float
+    found: bool
+    page_xy: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Record where a form lies on a page.
+
+    Attributes
+    ----------
+    homography : ndarray of shape (3, 3)
+        float64; maps form units to page pixels of the page as it came in.
+    quads : ndarray of shape (n_fields, n_places, 4, 2)
+        float64; corners of every box in page pixels after snapping, in the order
+        top left, top right, bottom right, bottom left of the FORM. NaN where a
+        field has no such place (padding on the left).
+    turn : {0, 90, 180, 270}
+        Degrees by which the page would have to be turned counter-clockwise to
+        stand upright; already contained in `homography` and `quads`.
+    score : float
+        The gate's score, 0 to 1.
+    residual : float
+        Root mean square distance of the anchors from their fitted places, in form
+        units; NaN where the form has no anchors.
+    method : {"anchors", "reference"}
+        How the form was found.
+    anchors : tuple of AnchorHit
+        Every anchor of the form; empty by reference.
+    field_scores : ndarray of shape (n_fields,)
+        How well the printed frames of each field fit where they were snapped to,
+        -1 to 1; NaN where a field has no printed frame.
+    """
+
+    homography: np.ndarray
+    quads: np.ndarray
+    turn: int
+    score: float
+    residual: float
+    method: str
+    anchors: tuple[AnchorHit, ...] = ()
+    field_scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+def apply_homography(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map points of shape ``(..., 2)`` through a 3 x 3 homography."""
+    points = np.asarray(points, dtype=np.float64)
+    mapped = points @ matrix[:, :2].T + matrix[:, 2]
+    return mapped[..., :2] / mapped[..., 2:]
+
+
+def form_quads(form: TallyForm) -> np.ndarray:
+    """Return the corners of all boxes in form units, ``(n_fields, n_places, 4, 2)``.
+
+    Order: top left, top right, bottom right, bottom left; NaN for padding.
+    """
+    x, y, w, h = np.moveaxis(form.box_array(), -1, 0)
+    corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
+    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=-2)
+
+
+def turn_page(page: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:
+    """Turn a page counter-clockwise by 0, 90, 180 or 270 degrees.
+
+    Returns
+    -------
+    turned : ndarray
+        The turned page.
+    back : ndarray of shape (3, 3)
+        Homography from pixels of the turned page to pixels of `page`.
+    """
+    height, width = page.shape[:2]
+    back = {
+        0: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        90: [[0, -1, width - 1], [1, 0, 0], [0, 0, 1]],
+        180: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
+        270: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],
+    }[turn]
+    return np.ascontiguousarray(np.rot90(page, turn // 90)), np.array(back, float)
