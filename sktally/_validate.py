@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sktally.exceptions import TallyError
+from sktally.exceptions import PageReadError, TallyError
 
 __all__ = ["check_choice", "check_page", "check_range"]
 
@@ -33,30 +33,57 @@ def check_range(
         raise TallyError(f"{name}: expected {what} in [{low}, {high}], got {value!r}")
 
 
-def check_page(page: object, name: str = "page") -> np.ndarray:
-    """Return `page` as a grey uint8 array ``(height, width)`` or raise.
+def check_page(page: object, name: str = "page", *, color: bool = False) -> np.ndarray:
+    """Return `page` as a uint8 array ``(height, width)`` or raise.
 
-    Colour ``(height, width, 3)`` is turned to grey; bool counts as 0 and 255.
+    Colour ``(height, width, 3)``, channels red, green, blue, is turned to grey with
+    the weights of ITU-R BT.601, as JPEG files are; bool counts as 0 and 255. With
+    ``color=True`` the answer is ``(height, width, 3)`` and grey is repeated. The
+    array is C-contiguous and shares memory with `page` where nothing was changed.
 
     Raises
     ------
-    TallyError
+    PageReadError
         If it is not a uint8 or bool image, or is empty.
     """
-    array = np.asarray(page)
-    if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
-    if array.dtype != np.uint8:
-        raise TallyError(
-            f"{name}: expected uint8 pixels 0..255, got {array.dtype}; scale floats "
-            "with (255 * page).round().astype('uint8') or give the path of the file"
-        )
-    if array.ndim == 3 and array.shape[2] == 3:
-        weights = np.array([0.299, 0.587, 0.114])
-        array = (array @ weights).round().astype(np.uint8)
-    if array.ndim != 2 or array.size == 0:
-        raise TallyError(
+    import cv2
+
+    array = _as_pixels(page, name)
+    rank = (array.ndim, array.shape[2] if array.ndim == 3 else 1)
+    if rank not in {(2, 1), (3, 3)} or array.size == 0:
+        raise PageReadError(
             f"{name}: expected an image (height, width) or (height, width, 3), got "
-            f"shape {np.asarray(page).shape}"
+            f"shape {array.shape}; pass one page at a time, without alpha channel"
         )
-    return np.ascontiguousarray(array)
+    array = np.ascontiguousarray(array)
+    if color and array.ndim == 2:
+        return cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)
+    if not color and array.ndim == 3:
+        return cv2.cvtColor(array, cv2.COLOR_RGB2GRAY)
+    return array
+
+
+def _as_pixels(page: object, name: str) -> np.ndarray:
+    """Return `page` as a uint8 array of any shape or say what is wrong with it."""
+    try:
+        array = np.asarray(page)
+    except ValueError as error:
+        raise PageReadError(
+            f"{name}: expected a path or an image array, got rows of unequal length "
+            f"({type(page).__name__}); make every row as long as the others"
+        ) from error
+    if array.dtype == bool:
+        return array.astype(np.uint8) * 255
+    if array.dtype == np.uint8:
+        return array
+    got = str(array.dtype)
+    if array.dtype.kind == "f":
+        if np.isnan(array).any():
+            got += " with NaN"
+        remedy = "scale 0..1 with (255 * page).round().astype('uint8')"
+    elif array.dtype.kind in "iu":
+        remedy = "use page.astype('uint8') if it holds 0..255, (page >> 8) for 16 bits"
+    else:
+        got += f" ({type(page).__name__})"
+        remedy = "pass a path as str or Path, or an image as a NumPy array"
+    raise PageReadError(f"{name}: expected uint8 pixels 0..255, got {got}; {remedy}")

@@ -1,1 +1,19 @@
-"""digits"""
+"""Tell which digit a cell shows: cells in, class probabilities out.
+
+`CNNClassifier` is a scikit-learn classifier for small images; it takes cells
+``(n_samples, height, width)``, colour images ``(n_samples, height, width, 3)`` or
+flat rows. Importing this subpackage imports torch.
+"""
+
+from sktally.digits._augment import PRESETS as AUGMENT_PRESETS
+from sktally.digits._augment import Augmentation, augment_cells
+from sktally.digits._classifier import CNNClassifier
+from sktally.digits._network import DigitNetwork
+
+__all__ = [
+    "AUGMENT_PRESETS",
+    "Augmentation",
+    "CNNClassifier",
+    "DigitNetwork",
+    "augment_cells",
+]

@@ -108,7 +108,7 @@ class TallyForm(FormPart):
                 problems.append(f"sums.{total}: needs parts other than itself")
         problems += self._outside()
         if problems:
-            raise ValueError("; ".join(problems))
+            raise ValueError("\n".join(problems))
         return self
 
     def _outside(self) -> list[str]:

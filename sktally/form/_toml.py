@@ -12,7 +12,14 @@ __all__ = ["all_mistakes", "write_toml"]
 def all_mistakes(error: ValidationError, source: str) -> str:
     """Say every mistake that pydantic found, one a line, with its place."""
     lines = []
+    places = [item["loc"] for item in error.errors()]
     for item in error.errors():
+        # Entries that failed leave their list short: that is no mistake of its own.
+        inside = len(item["loc"])
+        if item["type"] == "too_short" and any(
+            place[:inside] == item["loc"] and len(place) > inside for place in places
+        ):
+            continue
         place = "".join(
             f"[{part + 1}]" if isinstance(part, int) else f".{part}"
             for part in item["loc"]
@@ -24,7 +31,7 @@ def all_mistakes(error: ValidationError, source: str) -> str:
             message = "missing"
         elif not isinstance(item["input"], dict | list | tuple | BaseModel):
             message += f" (got {item['input']!r})"
-        for part in message.split("; ") if item["type"] == "value_error" else [message]:
+        for part in message.split("\n") if item["type"] == "value_error" else [message]:
             lines.append(f"  {place or 'form'}: {part}")
     count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''}"
     return "\n".join([f"{source}: {count} (entries are counted from 1)", *lines])

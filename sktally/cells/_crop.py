@@ -1,0 +1,314 @@
+"""Cut the digit boxes of a form out of scans: paths or pages in, uint8 cells out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted
+
+from sktally._validate import check_choice, check_page, check_range
+from sktally.cells._sample import sample_cells
+from sktally.exceptions import FormError, TallyError, TallyWarning
+from sktally.form import TallyForm, load_form
+from sktally.pages._read import read_page
+from sktally.pages._register import register_page
+from sktally.pages._registration import Registration
+
+__all__ = ["PageReport", "TallyCropper"]
+
+# How many messages the one warning of a call spells out.
+_MESSAGES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class PageReport:
+    """Record what became of one page in `TallyCropper.crop`.
+
+    Attributes
+    ----------
+    name : str
+        Path of the file as given, or ``"X[3]"`` for a page given as an array.
+    status : {"ok", "rejected", "failed"}
+        Cropped; read but the form was not found on it; not readable.
+    message : str
+        Why it was not cropped; empty for "ok".
+    registration : Registration or None
+        Where the form lies on the page; None unless "ok".
+    error : Exception or None
+        What was raised; None for "ok".
+    """
+
+    name: str
+    status: str
+    message: str = ""
+    registration: Registration | None = None
+    error: Exception | None = None
+
+
+class TallyCropper(TransformerMixin, BaseEstimator):
+    """Cut the digit boxes of a form out of scanned pages.
+
+    Each page is read, the form is located on it, and only its boxes are sampled,
+    straight from the scan and by one resampling call a page. It assumes dark ink
+    on light paper and one form a page; turned pages are righted. The number of
+    samples never changes: a page that cannot be read or on which the form is not
+    found gives absent cells, which are 0 everywhere.
+
+    Parameters
+    ----------
+    form : str, path or TallyForm
+        Name of a shipped form, path of a form file, or a form.
+    cell_size : int, default=40
+        Height and width of a cell in pixels, 8 to 512. Boxes that are not square
+        are stretched.
+    margin : float, default=0.15
+        What is shown around each box, as a share of its size, 0 to 1. It leaves
+        room for strokes that overshoot and for a frame found a little off.
+    on_error : {"absent", "raise"}, default="absent"
+        What `transform` does with a page that is not read: absent cells and one
+        warning a call, or raise the first error.
+    n_jobs : int, optional
+        Threads that share the pages; None is one, -1 all cores.
+
+    Attributes
+    ----------
+    form_ : TallyForm
+        The form, loaded and checked.
+
+    See Also
+    --------
+    CellNormalizer : Next stage, cells to clean digit images.
+    sktally.read_page : What reads a page.
+    sktally.register_page : What locates the form.
+
+    Notes
+    -----
+    Fields with fewer places than the longest are padded on the left with absent
+    cells. A cell that exists is never 0 everywhere: a black one comes out as 1.
+    Memory holds one page a thread and all cells.
+
+    Examples
+    --------
+    >>> from sktally import TallyCropper, make_tally_pages
+    >>> tallies = make_tally_pages(2, form="example", random_state=0)
+    >>> cropper = TallyCropper("example").fit(tallies.pages)
+    >>> cells = cropper.transform(tallies.pages)
+    >>> cells.shape  # pages, fields, places, height, width
+    (2, 6, 3, 40, 40)
+    """
+
+    def __init__(
+        self,
+        form: str | Path | TallyForm,
+        *,
+        cell_size: int = 40,
+        margin: float = 0.15,
+        on_error: str = "absent",
+        n_jobs: int | None = None,
+    ) -> None:
+        self.form = form
+        self.cell_size = cell_size
+        self.margin = margin
+        self.on_error = on_error
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Any = None, y: Any = None) -> TallyCropper:
+        """Load the form and check the parameters; pages are not looked at.
+
+        Parameters
+        ----------
+        X : list of path or of ndarray, optional
+            Pages; ignored.
+        y : object, optional
+            Ignored.
+
+        Returns
+        -------
+        TallyCropper
+            This estimator.
+
+        Raises
+        ------
+        FormError
+            If there is no such form, or its file has mistakes.
+        TallyError
+            If a parameter is out of range.
+        """
+        check_range("cell_size", self.cell_size, 8, 512, integer=True)
+        check_range("margin", self.margin, 0, 1)
+        check_choice("on_error", self.on_error, ("absent", "raise"))
+        if self.n_jobs is not None:
+            check_range("n_jobs", self.n_jobs, -512, 512, integer=True)
+        self.form_ = load_form(self.form)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Return the cells of all pages.
+
+        Parameters
+        ----------
+        X : list of path or of ndarray
+            One entry a page: the path of a scan, or a uint8 array
+            ``(height, width)`` or ``(height, width, 3)``, dark ink on light paper.
+            A Series or an array of either will do, and they may be mixed.
+
+        Returns
+        -------
+        cells : ndarray of shape (n_tallies, n_fields, n_places, height, width)
+            uint8, dark ink on light paper; 0 everywhere where absent.
+
+        Raises
+        ------
+        TallyError
+            If `X` is not one entry a page; with ``on_error="raise"`` also the
+            error of the first page that is not read.
+
+        Warns
+        -----
+        TallyWarning
+            Once, if pages were not read and ``on_error="absent"``.
+        """
+        cells, reports = self.crop(X)
+        bad = [report for report in reports if report.status != "ok"]
+        if bad:
+            warnings.warn(_summary(bad, len(reports)), TallyWarning, stacklevel=2)
+        return cells
+
+    def crop(self, X: Any) -> tuple[np.ndarray, list[PageReport]]:
+        """Return the cells of all pages and a report on each, without a warning.
+
+        Parameters
+        ----------
+        X : list of path or of ndarray
+            As for `transform`.
+
+        Returns
+        -------
+        cells : ndarray of shape (n_tallies, n_fields, n_places, height, width)
+            As of `transform`.
+        reports : list of PageReport
+            One a page, in order: status, message, where the form was found.
+
+        Raises
+        ------
+        TallyError
+            As `transform`.
+        """
+        check_is_fitted(self)
+        pages = _as_pages(X)
+        names = [
+            f"X[{i}]" if isinstance(page, np.ndarray) else fspath(page)
+            for i, page in enumerate(pages)
+        ]
+        form, size = self.form_, self.cell_size
+        cells = np.zeros(
+            (len(pages), form.n_fields, form.n_places, size, size), dtype=np.uint8
+        )
+        reports = Parallel(n_jobs=self.n_jobs, prefer="threads")(
+            delayed(self._crop_one)(page, name, out)
+            for page, name, out in zip(pages, names, cells, strict=True)
+        )
+        return cells, reports
+
+    def _crop_one(
+        self, page: str | PathLike | np.ndarray, name: str, out: np.ndarray
+    ) -> PageReport:
+        """Fill the cells `out` of one page and report on it."""
+        status = "failed"
+        try:
+            if isinstance(page, np.ndarray):
+                image = check_page(page, name)
+            else:
+                image = read_page(page)
+            status = "rejected"
+            found = register_page(image, self.form_)
+            out[...] = sample_cells(
+                image, found.quads, cell_size=self.cell_size, margin=self.margin
+            )
+        except FormError:
+            raise  # the form is at fault, not this page: all others would fail too
+        except TallyError as error:
+            message = str(error)
+            if not message.startswith(name):
+                message = f"{name}: {message}"
+            if self.on_error == "raise":
+                raise type(error)(message) from error
+            return PageReport(name, status, message, error=error)
+        return PageReport(name, "ok", registration=found)
+
+    def _fitted_state(self) -> dict:
+        """Return what `fit` learnt as plain data: nothing beyond the parameters."""
+        return {}
+
+    def _set_fitted_state(self, state: dict) -> TallyCropper:
+        """Put back what `_fitted_state` returned."""
+        return self.fit()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.one_d_array = True
+        tags.input_tags.three_d_array = True
+        tags.input_tags.string = True
+        tags.transformer_tags.preserves_dtype = []
+        return tags
+
+
+def _summary(bad: list[PageReport], n_pages: int) -> str:
+    """Say in one warning which pages were not read and why."""
+    shown = "; ".join(report.message for report in bad[:_MESSAGES_SHOWN])
+    more = len(bad) - _MESSAGES_SHOWN
+    return (
+        f"{len(bad)} of {n_pages} pages were not read and their cells are absent: "
+        f"{shown}{f'; and {more} more' if more > 0 else ''}. `crop` returns a report "
+        "on each page; on_error='raise' stops at the first"
+    )
+
+
+def _as_pages(X: Any) -> list:
+    """Return `X` as a list of paths and page arrays, or raise."""
+    expected = (
+        "expected one entry a page: a list of paths, or of uint8 arrays (height, "
+        "width) or (height, width, 3)"
+    )
+    if isinstance(X, str | bytes | PathLike):
+        raise TallyError(f"X: {expected}, got the single path {X!r}; give [path]")
+    if hasattr(X, "to_numpy"):
+        X = X.to_numpy()
+    if isinstance(X, np.ndarray):
+        if X.dtype.kind in "OUS" and X.ndim == 2 and X.shape[1] == 1:
+            X = X[:, 0]
+        _check_array(X, expected)
+    elif not isinstance(X, Iterable) or isinstance(X, dict | set):
+        raise TallyError(f"X: {expected}, got {type(X).__name__}")
+    pages = list(X)
+    if not pages:
+        raise TallyError(f"X: {expected}, got 0 samples; is the folder empty?")
+    for i, page in enumerate(pages):
+        if not isinstance(page, str | PathLike | np.ndarray):
+            raise TallyError(
+                f"X[{i}]: expected a path or a uint8 page array, got "
+                f"{type(page).__name__}: {page!r:.60}"
+            )
+    return pages
+
+
+def _check_array(X: np.ndarray, expected: str) -> None:
+    """Raise unless the array `X` has one entry a page."""
+    if X.dtype.kind in "OU" and X.ndim == 1:
+        return
+    single = X.ndim == 2 or (X.ndim == 3 and X.shape[2] == 3)
+    if X.ndim not in (3, 4) or single or X.dtype not in (np.uint8, np.bool_):
+        hint = "; for a single page give [page]" if single else ""
+        raise TallyError(
+            f"X: {expected}, got an array of dtype {X.dtype} and shape {X.shape}{hint}"
+        )

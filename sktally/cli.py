@@ -1,0 +1,191 @@
+"""Command line: ``sktally read``, ``demo``, ``forms``, ``form check``, ``form learn``.
+
+Thin: every verb is one call into the library. Exit status: 0 everything read,
+3 some pages not read, 2 wrong usage (a missing form, an empty folder).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sktally import __version__
+from sktally.exceptions import TallyError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["main"]
+
+NOT_ALL_READ = 3
+USAGE = 2
+
+
+def _explain(command: Callable) -> Callable:
+    """Turn our errors into one message and exit status 2, no traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except TallyError as error:
+            click.echo(f"sktally: {error}", err=True)
+            sys.exit(USAGE)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sktally")
+def main() -> None:
+    """Read handwritten vote counts off scanned tally sheets."""
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--form", required=True, help="Shipped form (see `forms`) or .toml file.")
+@click.option(
+    "--model", default="default", show_default=True, help="Bundled or saved model."
+)
+@click.option("--out", help="Table to write: .csv or .parquet. Default: CSV on screen.")
+@click.option("--recursive", is_flag=True, help="Go into folders within folders.")
+@click.option(
+    "--jobs", default=1, show_default=True, help="Threads that crop pages; -1 for all."
+)
+@click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
+@_explain
+def read(
+    paths: tuple[str, ...],
+    form: str,
+    model: str,
+    out: str | None,
+    recursive: bool,
+    jobs: int,
+    quiet: bool,
+) -> None:
+    """Read scans (files, folders, patterns) into one row per page and field.
+
+    Columns: file, page, field, boxes, count, confidence, tally_quality, status
+    (ok, ambiguous, rejected, failed), message. Exit status 0: all pages read;
+    3: some pages were not.
+    """
+    from sktally.form import load_form
+    from sktally.pages import list_pages
+    from sktally.tables import check_table_path, read_tallies, write_table
+
+    described = load_form(form)
+    pages = list_pages(paths, recursive=recursive)
+    if out is not None:
+        check_table_path(out, pages)
+    from sktally.persist import load_reader
+
+    reader = load_reader(described, model=model)
+    reader[0].set_params(n_jobs=jobs)
+    with _progress(len(pages), quiet) as bar:
+        table = read_tallies(reader, pages, progress=bar.update)
+    if out is None:
+        click.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_table(table, out)
+    unread = _summary(table, out, quiet)
+    sys.exit(NOT_ALL_READ if unread else 0)
+
+
+def _progress(total: int, quiet: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="page", file=sys.stderr, disable=quiet or total < 2)
+
+
+def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
+    pages = table.drop_duplicates(["file", "page"])
+    unread = pages[pages["status"].isin(["rejected", "failed"])]
+    if not quiet:
+        for row in unread.head(10).itertuples():
+            click.echo(f"not read: {row.message}", err=True)
+        if len(unread) > 10:
+            click.echo(f"... and {len(unread) - 10} more, see the table", err=True)
+        ambiguous = int((table["status"] == "ambiguous").sum())
+        click.echo(
+            f"{len(pages)} pages: {len(pages) - len(unread)} read, {len(unread)} not "
+            f"read; {ambiguous} ambiguous counts" + (f"; wrote {out}" if out else ""),
+            err=True,
+        )
+    return len(unread)
+
+
+@main.command()
+@click.option("--out", default="sktally-demo", show_default=True, help="Folder made.")
+@click.option("--pages", default=20, show_default=True, help="Pages to make.")
+@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@_explain
+def demo(out: str, pages: int, seed: int) -> None:
+    """Make tally sheets with known answers, read them, and compare."""
+    from sktally.demo import run_demo
+
+    result = run_demo(out, n_pages=pages, random_state=seed)
+    click.echo(result.text)
+    sys.exit(NOT_ALL_READ if result.n_unread else 0)
+
+
+@main.command()
+def forms() -> None:
+    """List the forms that ship with sktally."""
+    from sktally.form import list_forms, load_form
+
+    for name in list_forms():
+        form = load_form(name)
+        found_by = f"{len(form.anchors)} anchors" if form.anchors else "a reference"
+        click.echo(
+            f"{name:22s} {form.n_fields:2d} fields of up to {form.n_places} places, "
+            f"found by {found_by}. {form.title}"
+        )
+
+
+@main.group()
+def form() -> None:
+    """Check a form against pages, or learn a reference from filled pages."""
+
+
+@form.command()
+@click.argument("form")
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--out", required=True, help="Folder for the pictures.")
+@_explain
+def check(form: str, paths: tuple[str, ...], out: str) -> None:
+    """Draw what of FORM was found on each page: anchors, boxes, residual."""
+    from sktally.form import load_form
+    from sktally.pages import check_form, list_pages
+
+    described = load_form(form)
+    reports = check_form(described, list_pages(paths), out)
+    for report in reports:
+        click.echo(report.line)
+    located = sum(report.located for report in reports)
+    click.echo(f"{located} of {len(reports)} pages located; pictures in {out}")
+    sys.exit(0 if located == len(reports) else NOT_ALL_READ)
+
+
+@form.command()
+@click.argument("form")
+@click.argument("paths", nargs=-1, required=True)
+@click.option("--out", help="Form file to write. Default: FORM itself.")
+@_explain
+def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
+    """Make a reference for FORM from your own filled pages (five or more).
+
+    The first page is the one on which the boxes in FORM were measured.
+    """
+    from sktally.form import load_form
+    from sktally.pages import learn_form, list_pages
+
+    learnt = learn_form(load_form(form), list_pages(paths), out=out or form)
+    click.echo(f"{learnt!r}: reference in {learnt.reference_path}")
+
+
+if __name__ == "__main__":
+    main()

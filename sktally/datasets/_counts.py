@@ -1,0 +1,118 @@
+"""Plausible counts for any form, the clerk's slips, and how counts are written.
+
+Comes in: a form and a random generator. Goes out: counts as written on one page and the
+box strings of ``0``-``9``, ``x`` (crossed) and ``_`` (empty) that say them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sktally.form import TallyForm
+
+__all__ = ["count_of_boxes", "draw_counts", "sum_order", "write_boxes"]
+
+
+def count_of_boxes(boxes: str) -> int:
+    """Return the value of a box string without blanks to the right of a digit."""
+    return int(boxes.replace("x", "0").replace("_", "0"))
+
+
+def sum_order(form: TallyForm) -> list[str]:
+    """Return the totals so that each comes after the totals it is made of.
+
+    Totals that refer to each other in a circle can't be computed and are left out.
+    """
+    order: list[str] = []
+    waiting = dict(form.sums)
+    while waiting:
+        ready = [t for t, parts in waiting.items() if not set(parts) & set(waiting)]
+        if not ready:
+            break
+        order += ready
+        for total in ready:
+            del waiting[total]
+    return order
+
+
+def _draw_leaves(form: TallyForm, rng: np.random.Generator) -> dict[str, float]:
+    """Return relative sizes: party shares by Zipf's law, small sundries, the rest."""
+    totals = set(form.sums)
+    sizes: dict[str, float] = {}
+    for total in sum_order(form):
+        leaves = [p for p in form.sums[total] if p not in totals and p not in sizes]
+        beside_total = any(part in totals for part in form.sums[total])
+        if beside_total:  # such as invalid votes beside the valid ones
+            shares = rng.gamma(1.2, 0.015, len(leaves))
+        else:
+            ranks = rng.permutation(len(leaves)) + 1
+            shares = ranks ** -float(rng.uniform(0.4, 1.6)) * rng.gamma(
+                6, 1 / 6, ranks.size
+            )
+            shares = shares / shares.sum()
+        sizes.update(zip(leaves, shares.tolist(), strict=True))
+    for name in form.field_names:
+        if name not in totals and name not in sizes:
+            sizes[name] = float(rng.beta(1, 2))
+    return sizes
+
+
+def _slip(value: int, limit: int, rng: np.random.Generator) -> int:
+    """Return a wrong sum: off by one or ten, a dropped carry, two digits swapped."""
+    digits = list(str(value))
+    options = [value + d for d in (1, -1, 10, -10, 2, 100)]
+    if len(digits) > 1:
+        options.append(int("".join(digits[:-2] + digits[-1:] + digits[-2:-1])))
+    options = [v for v in options if 0 <= v <= limit and v != value]
+    return int(rng.choice(options)) if options else value
+
+
+def draw_counts(
+    form: TallyForm, rng: np.random.Generator, sums_hold: float
+) -> np.ndarray:
+    """Return the counts written on one page, int64 ``(n_fields,)``.
+
+    A total is the sum of its parts as written, but for a clerk's slip with probability
+    ``1 - sums_hold``. No count is longer than its boxes.
+    """
+    limits = {f.name: 10 ** len(f.rectangles) - 1 for f in form.fields}
+    sizes = _draw_leaves(form, rng)
+    order = sum_order(form)
+    smallest = min([limits[t] for t in order] or [max(limits.values())])
+    station = smallest * float(rng.beta(1.3, 1.8))
+    for _ in range(200):
+        counts = {n: int(round(station * size)) for n, size in sizes.items()}
+        for name in form.field_names:  # circular totals are free numbers
+            counts.setdefault(name, 0)
+        for total in order:
+            counts[total] = sum(counts[p] for p in form.sums[total])
+        if all(counts[name] <= limits[name] for name in limits):
+            break
+        station *= 0.85
+    for total in order:
+        value = min(sum(counts[p] for p in form.sums[total]), limits[total])
+        slips = rng.random() >= sums_hold
+        counts[total] = _slip(value, limits[total], rng) if slips else value
+    return np.array([counts[name] for name in form.field_names], dtype=np.int64)
+
+
+def write_boxes(count: int, n_places: int, habit: str, rng: np.random.Generator) -> str:
+    """Return a count as one character a box, leading places as the writer's habit.
+
+    Parameters
+    ----------
+    count : int
+        From 0 to what fits.
+    n_places : int
+        Number of boxes.
+    habit : {"0", "x", "_"}
+        What this writer puts into leading boxes without a digit.
+    rng : numpy.random.Generator
+        One time in twenty the writer forgets the habit; zeros may be crossed.
+    """
+    if rng.random() < 0.05:
+        habit = str(rng.choice(["0", "x", "_"]))
+    digits = str(count)
+    if count == 0 and (habit == "x" and rng.random() < 0.5):
+        digits = "x"
+    return habit * (n_places - len(digits)) + digits

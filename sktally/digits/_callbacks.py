@@ -1,0 +1,96 @@
+"""What happens between the batches and epochs of a training run."""
+
+from __future__ import annotations
+
+import math
+
+from skorch.callbacks import Callback
+from tqdm import tqdm
+
+__all__ = ["Accuracy", "BestWeights", "OneCycle", "Progress", "Stop"]
+
+
+class Stop(Exception):
+    """Raised by a callback to end training early."""
+
+
+class Accuracy(Callback):
+    """Record the share of right answers of each batch."""
+
+    def on_batch_end(self, net, batch, training, y_pred, **kwargs):
+        target = batch[1].to(y_pred.device)
+        guess = y_pred.detach().argmax(1)
+        if target.dim() == 1:
+            right = guess == target
+        else:
+            right = target.gather(1, guess[:, None])[:, 0]
+        prefix = "train" if training else "valid"
+        net.history.record_batch(f"{prefix}_accuracy", right.float().mean().item())
+
+
+class OneCycle(Callback):
+    """Raise the learning rate over 30 % of the steps, then let it fall to 0.
+
+    L. N. Smith and N. Topin, Super-convergence, arXiv:1708.07120.
+    """
+
+    def on_train_begin(self, net, X=None, y=None, **kwargs):
+        self.total = net.max_epochs * len(net.get_iterator(X, training=True))
+        self.step = 0
+        self._set(net)
+
+    def on_batch_end(self, net, training=True, **kwargs):
+        if training:
+            self.step += 1
+            self._set(net)
+
+    def _set(self, net):
+        t = min(self.step / self.total, 1.0)
+        if t < 0.3:
+            factor = 0.04 + 0.96 * (1 - math.cos(math.pi * t / 0.3)) / 2
+        else:
+            factor = (1 + math.cos(math.pi * (t - 0.3) / 0.7)) / 2
+        for group in net.optimizer_.param_groups:
+            group["lr"] = net.lr * factor
+
+
+class BestWeights(Callback):
+    """Stop after `patience` epochs without a lower loss; restore the best weights."""
+
+    def __init__(self, patience: int):
+        self.patience = patience
+
+    def on_train_begin(self, net, **kwargs):
+        self.best, self.weights, self.since = math.inf, None, 0
+
+    def on_epoch_end(self, net, **kwargs):
+        loss = net.history[-1, "valid_loss"]
+        self.since += 1
+        if loss < self.best:
+            self.best, self.since = loss, 0
+            state = net.module_.state_dict()
+            self.weights = {name: value.clone() for name, value in state.items()}
+        if self.since >= self.patience:
+            raise Stop
+
+    def on_train_end(self, net, **kwargs):
+        if self.weights is not None:
+            net.module_.load_state_dict(self.weights)
+            self.weights = None
+
+
+class Progress(Callback):
+    """Show a bar over epochs, with the losses, on standard error."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.bar = tqdm(total=net.max_epochs, unit="epoch", desc="fit")
+
+    def on_epoch_end(self, net, **kwargs):
+        row = net.history[-1]
+        names = ("train_loss", "train_accuracy", "valid_loss", "valid_accuracy")
+        self.bar.set_postfix({n: f"{row[n]:.4f}" for n in names if n in row})
+        self.bar.update()
+
+    def on_train_end(self, net, **kwargs):
+        self.bar.close()
+        self.bar = None

@@ -1,0 +1,139 @@
+"""What `CNNClassifier.fit` needs: settings checked, device, seed, the net."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import torch
+
+from sktally._validate import check_choice, check_range
+from sktally.digits._augment import make_augmentation
+from sktally.digits._net import DigitNet, has_bfloat16
+from sktally.digits._network import DigitNetwork
+from sktally.digits._transfer import check_network
+from sktally.exceptions import TallyError
+
+__all__ = [
+    "check_freeze",
+    "check_settings",
+    "choose_device",
+    "make_net",
+    "network_of",
+    "seeded",
+    "use_bfloat16",
+]
+
+
+def check_settings(classifier) -> None:
+    """Raise unless all constructor arguments that training needs are sane."""
+    c = classifier
+    check_range("max_epochs", c.max_epochs, 1, 10**6, integer=True)
+    check_range("learning_rate", c.learning_rate, 0, 1e3)
+    least = 2 if c.batch_norm else 1  # batch norm has no variance of one sample
+    check_range("batch_size", c.batch_size, least, 10**7, integer=True)
+    check_range("weight_decay", c.weight_decay, 0, 1e3)
+    check_choice("schedule", c.schedule, (None, "one-cycle"))
+    check_choice("precision", c.precision, ("auto", "float32", "bfloat16"))
+    check_choice("early_stopping", c.early_stopping, (True, False))
+    check_range("validation_fraction", c.validation_fraction, 1e-6, 0.99)
+    check_range("patience", c.patience, 1, 10**6, integer=True)
+    make_augmentation(c.augment)
+
+
+def network_of(classifier) -> dict:
+    """Return the arguments of the `DigitNetwork` for the images seen in fit."""
+    shape = classifier.image_shape_
+    network = {
+        "channels": 3 if len(shape) == 3 else 1,
+        "height": shape[0],
+        "width": shape[1],
+        "n_classes": len(classifier.classes_),
+        "filters": classifier.filters,
+        "kernel_size": classifier.kernel_size,
+        "hidden": classifier.hidden,
+        "dropout": classifier.dropout,
+        "batch_norm": classifier.batch_norm,
+    }
+    check_network(network, "CNNClassifier")
+    return network
+
+
+def check_freeze(n_layers: int, module: DigitNetwork, pretrained) -> None:
+    """Raise unless `n_layers` can be frozen in `module`."""
+    check_range("freeze_layers", n_layers, 0, 10**6, integer=True)
+    if n_layers and pretrained is None:
+        raise TallyError(
+            f"freeze_layers={n_layers}: frozen layers need trained weights, and "
+            "pretrained is None; give pretrained= a saved model, the name of a bundled "
+            "one, or FrozenEstimator(fitted classifier)"
+        )
+    if n_layers >= module.n_layers:
+        names = ", ".join(block[0] for block in module.blocks)
+        raise TallyError(
+            f"freeze_layers={n_layers}: the network has {module.n_layers} weight "
+            f"layers ({names}), and the last must stay free to learn; expected 0 to "
+            f"{module.n_layers - 1}"
+        )
+
+
+def choose_device(device: str, *, fallback: str | None = None) -> str:
+    """Return a device that is there.
+
+    Raises
+    ------
+    TallyError
+        If `device` is not there and no fallback is given.
+    """
+    present = ["cpu"]
+    present += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        present.append("mps")
+    if device == "auto":
+        return present[1] if len(present) > 1 and "cuda" in present[1] else "cpu"
+    wanted = "cuda:0" if device == "cuda" else device
+    if wanted in present:
+        return wanted
+    if fallback is not None:
+        return fallback
+    raise TallyError(
+        f"device: expected 'auto' or one of {', '.join(present)} on this machine, got "
+        f"{device!r}"
+    )
+
+
+def use_bfloat16(precision: str, device: str) -> bool:
+    """Tell whether to compute in bfloat16."""
+    return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
+
+
+@contextmanager
+def seeded(seed: int, device: str):
+    """Seed torch inside the block and put its generators back afterwards."""
+    cuda = [torch.device(device).index or 0] if device.startswith("cuda") else []
+    with torch.random.fork_rng(devices=cuda):
+        torch.default_generator.manual_seed(seed)
+        if cuda:
+            with torch.cuda.device(cuda[0]):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def make_net(classifier, module: DigitNetwork, *, training: bool) -> DigitNet:
+    """Return the initialised skorch net around `module`, with no training done."""
+    c = classifier
+    net = DigitNet(
+        module,
+        offset=c.pixel_offset_,
+        scale=c.pixel_scale_,
+        bfloat16=use_bfloat16(c.precision, c.device_),
+        augmentation=make_augmentation(c.augment) if training else None,
+        one_cycle=c.schedule == "one-cycle",
+        patience=c.patience if c.early_stopping else None,
+        progress=bool(c.verbose),
+        lr=c.learning_rate,
+        weight_decay=c.weight_decay,
+        max_epochs=c.max_epochs,
+        batch_size=c.batch_size,
+        device=c.device_,
+    )
+    return net.initialize()

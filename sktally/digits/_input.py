@@ -1,0 +1,214 @@
+"""Check images and labels at one boundary and bring them to one layout."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, validate_data
+
+from sktally.exceptions import TallyError
+
+__all__ = [
+    "check_label_sets",
+    "check_split",
+    "encode_labels",
+    "images_for_fit",
+    "images_for_predict",
+    "pixel_range",
+    "stratified_split",
+    "training_rows",
+]
+
+_PIXELS = {"dtype": [np.float32, np.uint8], "allow_nd": True}
+_RANGE_SAMPLES = 4096  # images that offset and scale are measured on, at most
+
+
+def images_for_fit(estimator, X, y):
+    """Return images ``(n, h, w)`` or ``(n, h, w, 3)``, uint8 or float32, and y."""
+    X, y = validate_data(estimator, _stacked(X), y, **_PIXELS)
+    estimator._input_ndim = X.ndim
+    return _unflatten(X), y
+
+
+def images_for_predict(estimator, X) -> np.ndarray:
+    """Return images of the shape that `estimator` was fitted on, or raise."""
+    shape = estimator.image_shape_
+    X = _stacked(X)
+    ndim = X.ndim if isinstance(X, np.ndarray) else None
+    if ndim in (None, estimator._input_ndim) or ndim < 2:
+        X = validate_data(estimator, X, reset=False, **_PIXELS)
+    else:  # flat rows for a model fitted on images, or the other way round
+        X = check_array(X, **_PIXELS)
+    images = X.reshape(len(X), *shape) if _is_flat(X, shape) else _unflatten(X)
+    if images.shape[1:] != shape:
+        raise TallyError(
+            f"X: expected images of shape {shape} as in fit, got {images.shape[1:]}; "
+            "bring all cells to one size, for example with CellNormalizer"
+        )
+    return images
+
+
+def _stacked(X):
+    """Return a list of images as one array, or raise where their sizes differ."""
+    if not isinstance(X, (list, tuple)):
+        return X
+    try:
+        return np.asarray(X)
+    except ValueError:
+        shapes = sorted({np.shape(x) for x in X if isinstance(x, np.ndarray)})
+        raise TallyError(
+            f"X: expected images of one size, got several (such as {shapes[:3]}); "
+            "bring all cells to one size, for example with CellNormalizer"
+        ) from None
+
+
+def _is_flat(X: np.ndarray, shape: tuple[int, ...]) -> bool:
+    return X.ndim == 2 and X.shape[1] == math.prod(shape)
+
+
+def _unflatten(X: np.ndarray) -> np.ndarray:
+    if X.ndim == 2:
+        side = math.isqrt(X.shape[1])
+        rows, columns = (side, side) if side * side == X.shape[1] else (1, X.shape[1])
+        return X.reshape(len(X), rows, columns)
+    if X.ndim == 4 and X.shape[3] == 1:
+        return X[..., 0]
+    if X.ndim == 3 or (X.ndim == 4 and X.shape[3] == 3):
+        return X
+    hint = ""
+    if X.ndim == 4 and X.shape[1] in (1, 3):
+        hint = "; move the channels last with X.transpose(0, 2, 3, 1)"
+    raise TallyError(
+        "X: expected grey images (n_samples, height, width), colour images "
+        "(n_samples, height, width, 3) or flat rows (n_samples, n_pixels), got shape "
+        f"{X.shape}{hint}"
+    )
+
+
+def pixel_range(images: np.ndarray) -> tuple[float, float]:
+    """Return the median, which is the background, and the spread of the pixels."""
+    step = -(-len(images) // _RANGE_SAMPLES)
+    sample = np.asarray(images[::step], dtype=np.float32)
+    spread = float(sample.std(dtype=np.float64))
+    return float(np.median(sample)), spread if spread > 0 else 1.0
+
+
+def encode_labels(y: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sorted classes and the int64 code of every label."""
+    check_classification_targets(y)
+    if classes is None:
+        known, codes = np.unique(y, return_inverse=True)
+        if len(known) < 2:
+            raise TallyError(
+                f"y: expected labels of at least 2 classes, got 1 class "
+                f"({known[0]!r}); add samples of another class, or name all classes "
+                "in classes="
+            )
+        return known, codes.astype(np.int64)
+    known = np.unique(_class_array(classes))
+    codes = {label: i for i, label in enumerate(known.tolist())}
+    labels, inverse = np.unique(y, return_inverse=True)
+    unknown = [label for label in labels.tolist() if label not in codes]
+    if unknown:
+        raise TallyError(
+            f"y: expected labels among classes={known.tolist()}, got also "
+            f"{unknown[:5]}; add them to classes or drop these samples"
+        )
+    lookup = np.array([codes[label] for label in labels.tolist()], dtype=np.int64)
+    return known, lookup[inverse]
+
+
+def _class_array(classes) -> np.ndarray:
+    labels = np.asarray(classes)
+    if labels.ndim != 1 or len(labels) < 2 or len(np.unique(labels)) < len(labels):
+        raise TallyError(
+            "classes: expected a list of at least 2 different labels, got "
+            f"{classes!r}; leave it None to take the labels found in y"
+        )
+    return labels
+
+
+def check_label_sets(label_sets, classes, n_samples: int) -> np.ndarray:
+    """Return label sets bool ``(n_samples, n_classes)`` in order of `classes_`."""
+    if classes is None:
+        raise TallyError(
+            "label_sets: the order of its columns is that of classes, which is None; "
+            "construct CNNClassifier(classes=[...])"
+        )
+    sets = np.asarray(label_sets)
+    shape = (n_samples, len(classes))
+    if sets.dtype != bool or sets.shape != shape:
+        raise TallyError(
+            f"label_sets: expected bool (n_samples, n_classes) = {shape}, got "
+            f"{sets.dtype} {sets.shape}; column j says whether classes[j] is possible"
+        )
+    empty = np.flatnonzero(~sets.any(axis=1))
+    if len(empty):
+        raise TallyError(
+            f"label_sets: {len(empty)} samples admit no class (first: sample "
+            f"{empty[0]}); allow at least one, or drop these samples"
+        )
+    return sets[:, np.argsort(_class_array(classes))]
+
+
+def training_rows(codes: np.ndarray, split, held_out: float, seed: int):
+    """Return rows to train on and to validate on; the latter None without any."""
+    if split is not None:
+        return check_split(split, len(codes))
+    if held_out:
+        return stratified_split(codes, held_out, seed)
+    return np.arange(len(codes)), None
+
+
+def check_split(split, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return training and validation indices, checked."""
+    parts = [np.asarray(part) for part in split] if np.iterable(split) else []
+    if len(parts) != 2 or any(p.ndim != 1 or p.dtype.kind not in "iu" for p in parts):
+        raise TallyError(
+            "validation_split: expected a pair (train indices, validation indices), "
+            f"got {type(split).__name__} of {[str(p.dtype) for p in parts]}; masks "
+            "become indices with np.flatnonzero(mask)"
+        )
+    for name, part in zip(("train", "validation"), parts, strict=True):
+        if len(part) == 0 or part.min() < 0 or part.max() >= n_samples:
+            raise TallyError(
+                f"validation_split: expected {name} indices in 0..{n_samples - 1}, at "
+                f"least one, got {len(part)} of them"
+                + (f" in {part.min()}..{part.max()}" if len(part) else "")
+            )
+    shared = np.intersect1d(*parts)
+    if len(shared):
+        raise TallyError(
+            f"validation_split: {len(shared)} samples are on both sides (first: "
+            f"{shared[0]}); a sample may train or validate, not both"
+        )
+    return parts[0], parts[1]
+
+
+def stratified_split(codes: np.ndarray, fraction: float, seed: int):
+    """Return training and validation indices, `fraction` of each class validating.
+
+    Classes of a single sample stay in training; at least one sample validates.
+    """
+    if len(codes) < 2:
+        raise TallyError(
+            "early_stopping: expected at least 2 samples to hold one out, got "
+            f"{len(codes)}; add samples, or set early_stopping=False"
+        )
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(codes))
+    order = order[np.argsort(codes[order], kind="stable")]
+    rank = np.empty(len(codes))
+    for code in np.unique(codes):
+        rows = order[codes[order] == code]
+        # offset by half a step so that small classes round to their fair share
+        rank[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
+        if len(rows) == 1:
+            rank[rows] = 1.0
+    validating = rank < fraction
+    if not validating.any() or validating.all():
+        validating = np.zeros(len(codes), dtype=bool)
+        validating[rng.permutation(len(codes))[: max(1, len(codes) // 10)]] = True
+    return np.flatnonzero(~validating), np.flatnonzero(validating)

@@ -1,0 +1,189 @@
+"""The skorch net: batches in, in bfloat16 where the processor has it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import EpochTimer, PassthroughScoring
+from torch import nn
+from torch.nn import functional
+
+from sktally.digits._callbacks import Accuracy, BestWeights, OneCycle, Progress, Stop
+from sktally.digits._feed import CellBatches, CellDataset
+from sktally.exceptions import TallyError
+
+__all__ = ["DigitNet", "LabelSetLoss", "has_bfloat16", "images_to_tensor"]
+
+#: Predictions run in batches of exactly this size, the last one filled up: kernels
+#: are chosen by shape, so a cell's probabilities do not depend on its company.
+PREDICT_BATCH = 48
+
+
+def has_bfloat16(device: str) -> bool:
+    """Tell whether `device` multiplies bfloat16 in hardware.
+
+    Emulated bfloat16 is slower than float32, so nothing less counts.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device != "cpu":
+        return False
+    names = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, name, lambda: False)() for name in names)
+
+
+def images_to_tensor(images: torch.Tensor, offset: float, scale: float) -> torch.Tensor:
+    """Return float32 ``(n, channels, height, width)``, background 0, spread 1."""
+    x = images.to(torch.float32, copy=True).sub_(offset).div_(scale)
+    x = x.unsqueeze(-1) if x.dim() == 3 else x
+    return x.permute(0, 3, 1, 2)  # a view: channels stay last in memory
+
+
+class LabelSetLoss(nn.Module):
+    """Cross-entropy, or ``-log`` of the summed probability of a set of labels."""
+
+    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the mean loss for class codes ``(n,)`` or sets ``(n, n_classes)``."""
+        if target.dim() == 1:
+            return functional.cross_entropy(logits, target)
+        allowed = logits.masked_fill(~target, -torch.inf)
+        return (logits.logsumexp(1) - allowed.logsumexp(1)).mean()
+
+
+class DigitNet(NeuralNet):
+    """A skorch net over a `DigitNetwork`, fed by `CellDataset`.
+
+    Parameters
+    ----------
+    offset, scale : float
+        Pixels enter the network as ``(pixel - offset) / scale``.
+    bfloat16 : bool
+        Compute in bfloat16, logits and loss in float32.
+    augmentation : callable or None
+        Applied to each training batch, ``(n, channels, height, width)``.
+    one_cycle : bool
+        Follow the one-cycle schedule.
+    patience : int or None
+        Stop after so many epochs without a lower validation loss.
+    progress : bool
+        Show a bar.
+    """
+
+    def __init__(
+        self,
+        module,
+        *,
+        offset=0.0,
+        scale=1.0,
+        bfloat16=False,
+        augmentation=None,
+        one_cycle=False,
+        patience=None,
+        progress=False,
+        weight_decay=0.0,
+        **kw,
+    ):
+        self.offset = offset
+        self.scale = scale
+        self.bfloat16 = bfloat16
+        self.augmentation = augmentation
+        self.one_cycle = one_cycle
+        self.patience = patience
+        self.progress = progress
+        self.weight_decay = weight_decay
+        self.valid_cells = None
+        still = {"weight_decay": 0.0}  # biases and norms are not decayed
+        settings = {
+            "criterion": LabelSetLoss,
+            "optimizer": torch.optim.AdamW,  # Adam itself where weight_decay is 0
+            "optimizer__weight_decay": weight_decay,
+            "optimizer__param_groups": [("*bias", still), ("*_norm.weight", still)],
+            "iterator_train": CellBatches,
+            "iterator_train__shuffle": True,
+            "iterator_valid": CellBatches,
+            "train_split": None,
+            "verbose": 0,
+        }
+        super().__init__(module, **settings, **kw)
+
+    @property
+    def _default_callbacks(self):
+        scores = [
+            (f"{kind}_{what}", PassthroughScoring(f"{kind}_{what}", on_train=on))
+            for kind, on in (("train", True), ("valid", False))
+            for what in ("loss", "accuracy")
+        ]
+        found = [("timer", EpochTimer()), ("accuracy", Accuracy()), *scores]
+        if self.one_cycle:
+            found.append(("one_cycle", OneCycle()))
+        if self.progress:
+            found.append(("progress", Progress()))
+        if self.patience is not None:
+            found.append(("best_weights", BestWeights(self.patience)))
+        return found
+
+    def get_split_datasets(self, X, y=None, **fit_params):
+        """Return the training cells and those that `run` was given to validate."""
+        return X, self.valid_cells
+
+    def infer(self, x, **fit_params):
+        """Return logits, float32, of a batch of raw images."""
+        module = self.module_
+        x = images_to_tensor(x.to(self.device), self.offset, self.scale)
+        if self.augmentation is not None and module.training:
+            x = self.augmentation(x)
+        kind = torch.device(self.device).type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
+            return module(x)
+
+    def train_step(self, batch, **fit_params):
+        """Take one step and stop with a clear error where the loss is not finite."""
+        step = super().train_step(batch, **fit_params)
+        if not math.isfinite(step["loss"].item()):
+            raise TallyError(
+                f"the training loss became {step['loss'].item()} in epoch "
+                f"{len(self.history)}: expected a finite number. Lower learning_rate "
+                f"(now {self.lr:g}), or check X for extreme values"
+            )
+        return step
+
+    def run(self, images, targets, train_rows, valid_rows=None) -> None:
+        """Train from where the weights stand, on some rows, validating on others."""
+        train = CellDataset(images, targets, train_rows)
+        if valid_rows is not None:
+            self.valid_cells = CellDataset(images, targets, valid_rows)
+        self.notify("on_train_begin", X=train)
+        try:
+            self.fit_loop(train)
+        except Stop:
+            pass
+        finally:
+            self.valid_cells = None  # a fitted net must not hold the data
+            self.notify("on_train_end", X=train)
+
+    def table(self) -> pd.DataFrame:
+        """Return the history, one row per epoch."""
+        names = ["epoch", "train_loss", "train_accuracy"]
+        names += ["valid_loss", "valid_accuracy", "dur"]
+        names = [n for n in names if self.history and n in self.history[-1]]
+        rows = [{name: row[name] for name in names} for row in self.history]
+        return pd.DataFrame(rows).rename(columns={"dur": "seconds"})
+
+    def probabilities(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 ``(n, n_classes)`` in batches of one fixed size."""
+        answers = []
+        for start in range(0, len(images), PREDICT_BATCH):
+            chunk = np.array(images[start : start + PREDICT_BATCH])
+            n = len(chunk)
+            if n < PREDICT_BATCH:
+                filler = np.zeros((PREDICT_BATCH - n, *chunk.shape[1:]), chunk.dtype)
+                chunk = np.concatenate([chunk, filler])
+            with torch.inference_mode():
+                self.module_.eval()
+                logits = self.infer(torch.from_numpy(chunk))
+                answers.append(logits.softmax(1)[:n].cpu().numpy())
+        return np.concatenate(answers)

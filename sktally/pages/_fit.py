@@ -1,0 +1,258 @@
+"""Fit the map from form to page to matched marks, robustly.
+
+Comes in: places of marks on the form and candidates for them on the page. Goes
+out: homographies from form units to page pixels, with the marks that agree.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import combinations, product
+
+import cv2
+import numpy as np
+
+from sktally.pages._registration import apply_homography
+
+__all__ = [
+    "Guess",
+    "fit_affine",
+    "fit_marks",
+    "fit_residual",
+    "guess_affine",
+    "is_plausible",
+    "jacobian",
+]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Record a coarse affine map and the candidates that agree with it.
+
+    Attributes
+    ----------
+    matrix : ndarray of shape (3, 3)
+        Form units to page pixels.
+    support : float
+        Sum of the scores of the marks that agree.
+    chosen : ndarray of shape (n_marks,)
+        Index of the candidate of each mark, -1 for none.
+    """
+
+    matrix: np.ndarray
+    support: float
+    chosen: np.ndarray
+
+
+def fit_affine(form_xy: np.ndarray, page_xy: np.ndarray) -> np.ndarray:
+    """Return the least-squares affine map of three or more points, 3 x 3."""
+    design = np.column_stack([form_xy, np.ones(len(form_xy))])
+    solution, *_ = np.linalg.lstsq(design, page_xy, rcond=None)
+    return np.vstack([solution.T, [0.0, 0.0, 1.0]])
+
+
+def _fit_projective(form_xy: np.ndarray, page_xy: np.ndarray) -> np.ndarray | None:
+    matrix, _ = cv2.findHomography(form_xy, page_xy, 0)
+    return None if matrix is None else matrix / matrix[2, 2]
+
+
+def jacobian(matrix: np.ndarray, point: np.ndarray) -> np.ndarray:
+    """Return the derivative, page pixels per form unit, of a homography at a point."""
+    x, y, w = matrix @ np.array([point[0], point[1], 1.0])
+    return (matrix[:2, :2] - np.outer([x / w, y / w], matrix[2, :2])) / w
+
+
+def _triples(form_xy: np.ndarray, usable: np.ndarray, most: int) -> list[tuple]:
+    """Return triples of usable marks, those that span the largest area first."""
+    found = []
+    for triple in combinations(np.flatnonzero(usable).tolist(), 3):
+        a, b, c = form_xy[list(triple)]
+        area = abs((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
+        found.append((area, triple))
+    found.sort(key=lambda entry: -entry[0])
+    # A sliver of a triangle determines no map.
+    return [t for area, t in found[:most] if area > 0.1 * found[0][0]]
+
+
+def _near(linear: np.ndarray, limits: tuple[float, float, float, float]) -> np.ndarray:
+    """Return which linear parts, relative to the expected one, are near identity."""
+    smallest, largest, ratio, angle = limits
+    determinant = np.linalg.det(linear)
+    stretch = np.linalg.svd(linear, compute_uv=False)
+    turned = np.degrees(
+        np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
+    )
+    return (
+        (determinant > 0)
+        & (stretch[:, 1] > smallest)
+        & (stretch[:, 0] < largest)
+        & (stretch[:, 0] < ratio * np.maximum(stretch[:, 1], 1e-9))
+        & (np.abs(turned) < angle)
+    )
+
+
+def guess_affine(
+    form_xy: np.ndarray,
+    candidates: list[tuple[np.ndarray, np.ndarray]],
+    *,
+    expected: np.ndarray,
+    tolerance: float,
+    limits: tuple[float, float, float, float],
+    count: int,
+    most_triples: int = 30,
+) -> list[Guess]:
+    """Return the affine maps with which most candidates agree.
+
+    Parameters
+    ----------
+    form_xy : ndarray of shape (n_marks, 2)
+        Marks in form units.
+    candidates : list of (xy, scores)
+        For each mark the places found, ``(n, 2)``, and their scores, ``(n,)``.
+    expected : ndarray of shape (3, 3)
+        The map of a page that fills its scan.
+    tolerance : float
+        Pixels within which a candidate agrees.
+    limits : tuple of float
+        Smallest and largest scale relative to `expected`, largest ratio of the
+        two scales, largest angle in degrees.
+    count : int
+        At most so many maps, best first, all different.
+    most_triples : int
+        How many triples of marks are tried, widest first.
+
+    Returns
+    -------
+    list of Guess
+    """
+    most = max((len(scores) for _, scores in candidates), default=0)
+    n = len(candidates)
+    places = np.full((n, max(most, 1), 2), 1e9)
+    scores = np.zeros((n, max(most, 1)))
+    for i, (xy, values) in enumerate(candidates):
+        places[i, : len(xy)], scores[i, : len(xy)] = xy, values
+    triples = _triples(form_xy, scores[:, 0] > 0, most_triples)
+    if not triples:
+        return []
+    matrices = np.concatenate([_all_maps(form_xy, t, candidates) for t in triples])
+    relative = matrices[:, :, :2] @ np.linalg.inv(expected[:2, :2])
+    matrices = matrices[_near(relative, limits)]
+    if not len(matrices):
+        return []
+    predicted = np.einsum("hij,nj->hni", matrices[:, :, :2], form_xy)
+    predicted += matrices[:, None, :, 2]
+    distance = np.linalg.norm(predicted[:, :, None] - places[None], axis=3)
+    value = scores * np.clip(1 - 0.5 * (distance / tolerance) ** 2, 0, 1)
+    value[distance > tolerance] = 0
+    support = value.max(axis=2).sum(axis=1)
+    guesses: list[Guess] = []
+    for h in np.argsort(-support, kind="stable"):
+        chosen = np.where(value[h].max(axis=1) > 0, value[h].argmax(axis=1), -1)
+        if all(
+            np.linalg.norm(
+                apply_homography(g.matrix, form_xy) - predicted[h], axis=1
+            ).max()
+            > tolerance
+            for g in guesses
+        ):
+            matrix = np.vstack([matrices[h], [0.0, 0.0, 1.0]])
+            guesses.append(Guess(matrix, float(support[h]), chosen))
+        if len(guesses) == count:
+            break
+    return guesses
+
+
+def _all_maps(
+    form_xy: np.ndarray,
+    triple: tuple[int, int, int],
+    candidates: list[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Return the affine maps of one triple of marks, all candidates: (n, 2, 3)."""
+    design = np.column_stack([form_xy[list(triple)], np.ones(3)])
+    chosen = [candidates[i][0] for i in triple]
+    targets = np.array(list(product(*chosen)))  # combinations, mark, xy
+    return np.transpose(np.linalg.inv(design) @ targets, (0, 2, 1))
+
+
+def fit_marks(
+    form_xy: np.ndarray, page_xy: np.ndarray, *, tolerance: float
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the maps that matched marks allow, the most trusted first.
+
+    Three marks give an affine map. Four or more give a projective one; where an
+    affine map leaves more than `tolerance`, that may be perspective or a mark in
+    the wrong place, so the maps without each mark in turn follow.
+
+    Parameters
+    ----------
+    form_xy, page_xy : ndarray of shape (n_marks, 2)
+        Marks in form units and in page pixels.
+    tolerance : float
+        Pixels within which marks agree with a map.
+
+    Returns
+    -------
+    list of (matrix, used)
+        Homography and a mask of the marks that it was fitted to.
+    """
+    n = len(form_xy)
+    everything = np.ones(n, bool)
+    if n < 3 or np.linalg.matrix_rank(form_xy - form_xy.mean(axis=0)) < 2:
+        return []
+    if n == 3:
+        return [(fit_affine(form_xy, page_xy), everything)]
+    full = _fit_projective(form_xy, page_xy)
+    fits = [] if full is None else [(full, everything)]
+    errors = np.linalg.norm(
+        apply_homography(fit_affine(form_xy, page_xy), form_xy) - page_xy, axis=1
+    )
+    if fits and errors.max() <= tolerance:
+        return fits
+    if n >= 6:
+        matrix, inliers = cv2.findHomography(form_xy, page_xy, cv2.RANSAC, tolerance)
+        used = inliers.ravel().astype(bool) if matrix is not None else everything
+        if 4 <= used.sum() < n:
+            again = _fit_projective(form_xy[used], page_xy[used])
+            fits = ([(again, used)] if again is not None else []) + fits
+        return fits
+    for leave in range(n):
+        used = np.arange(n) != leave
+        if np.linalg.matrix_rank(form_xy[used] - form_xy[used].mean(axis=0)) == 2:
+            fits += fit_marks(form_xy[used], page_xy[used], tolerance=np.inf)[:1]
+            fits[-1] = (fits[-1][0], used)
+    return fits
+
+
+def fit_residual(form_xy: np.ndarray, page_xy: np.ndarray, matrix: np.ndarray) -> float:
+    """Return the root mean square misfit of marks in form units.
+
+    A map that passes through all its marks by construction says nothing about
+    them. For four marks the misfit is therefore that of the affine map, and for
+    three that of a map without shear.
+    """
+    n = len(form_xy)
+    if n == 4:
+        matrix = fit_affine(form_xy, page_xy)
+    if n == 3:
+        linear = fit_affine(form_xy, page_xy)[:2, :2]
+        sizes = np.linalg.norm(linear, axis=0)
+        u, _, v = np.linalg.svd(linear / sizes)
+        linear = (u @ v) * sizes
+        shift = page_xy.mean(axis=0) - linear @ form_xy.mean(axis=0)
+        matrix = np.vstack([np.column_stack([linear, shift]), [0.0, 0.0, 1.0]])
+    back = apply_homography(np.linalg.inv(matrix), page_xy)
+    return float(np.sqrt(np.mean(np.sum((back - form_xy) ** 2, axis=1))))
+
+
+def is_plausible(matrix: np.ndarray, width: float, height: float) -> bool:
+    """Return whether a homography shows the form page as a camera would.
+
+    Not mirrored, convex, and no corner of the page more than 2.5 times as large
+    as another (a page held at about 60 degrees).
+    """
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], float)
+    depth = corners @ matrix[2, :2] + matrix[2, 2]
+    if not np.isfinite(matrix).all() or depth.min() <= 0:
+        return False
+    sizes = [float(np.linalg.det(jacobian(matrix, corner))) for corner in corners]
+    return min(sizes) > 0 and max(sizes) < 2.5**2 * min(sizes)

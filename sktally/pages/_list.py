@@ -1,0 +1,200 @@
+"""Files, folders and patterns become the names of single pages.
+
+Comes in: what a user names. Goes out: one name a page, such as ``scan_01.jpg`` or
+``file.pdf#page=3``, in the order in which a person would count them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from sktally.exceptions import PageReadError
+from sktally.pages._read import count_pages, split_name
+
+__all__ = ["PAGE_SUFFIXES", "list_pages"]
+
+PAGE_SUFFIXES = frozenset(
+    ".jpg .jpeg .jpe .jfif .png .tif .tiff .bmp .webp .pdf".split()
+)
+
+
+def list_pages(
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+    *,
+    recursive: bool = False,
+) -> list[str]:
+    """Name every page of files, folders and patterns, one name a page.
+
+    A file of several pages becomes ``file.pdf#page=1``, ``file.pdf#page=2`` and so
+    on; any other keeps its bare name. Files are not decoded: a broken one is listed,
+    and fails when it is read.
+
+    Parameters
+    ----------
+    paths : str, path-like or iterable of them
+        Files, folders, patterns with ``*``, ``?``, ``[...]`` or ``**``, and names
+        such as ``file.pdf#page=3``. Their order is kept; what a folder or pattern
+        holds is sorted with numbers by value, so that ``page2`` comes before
+        ``page10``.
+    recursive : bool, default=False
+        Whether to go into the folders within a folder.
+
+    Returns
+    -------
+    names : list of str
+        Names for `read_page`, each once.
+
+    Raises
+    ------
+    PageReadError
+        If a folder is missing, holds no pages or cannot be read, or a pattern
+        matches nothing.
+
+    See Also
+    --------
+    read_page : Read one of these names.
+
+    Notes
+    -----
+    Inside a folder only visible files count whose suffix is one of jpg, jpeg, jpe,
+    jfif, png, tif, tiff, bmp, webp and pdf, in upper or lower case; links to folders
+    within it are not followed. A file that is
+    named or matched by a pattern is kept whatever its suffix, and even if it is not
+    there, so that one slip does not stop a batch: reading it gives the error.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sktally.pages import list_pages
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> page = Image.new("L", (40, 60), "white")
+    >>> page.save(Path(folder.name, "scan10.png"))
+    >>> page.save(Path(folder.name, "scan9.tif"), save_all=True, append_images=[page])
+    >>> [Path(name).name for name in list_pages(folder.name)]
+    ['scan9.tif#page=1', 'scan9.tif#page=2', 'scan10.png']
+    >>> folder.cleanup()
+    """
+    named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    pages: dict[str, None] = {}
+    for source in named:
+        if not isinstance(source, str | os.PathLike):
+            raise PageReadError(
+                f"paths: expected names of files or folders, got {source!r} "
+                f"({type(source).__name__}); pass them as str or Path"
+            )
+        for name in _resolve(os.fsdecode(source), recursive):
+            pages.update(dict.fromkeys(_expand(name)))
+    return list(pages)
+
+
+def _resolve(text: str, recursive: bool) -> list[str]:
+    """Return the files that one argument names."""
+    path = Path(text)
+    try:
+        if path.is_dir():
+            return _list_folder(path, recursive)
+        if path.exists() or "#page=" in text:
+            return [text]
+        if re.search(r"[*?[]", text):
+            return _match(path, recursive)
+    except PageReadError:
+        raise
+    except (OSError, ValueError) as error:
+        raise _refusal(text, error) from error
+    if path.suffix.lower() in PAGE_SUFFIXES:
+        return [text]
+    raise PageReadError(
+        f"{text}: expected a file or folder, but there is none of this name; check the "
+        f"spelling and where you are (now in {Path.cwd()})"
+    )
+
+
+def _list_folder(folder: Path, recursive: bool) -> list[str]:
+    """Return the page files in a folder, in natural order."""
+    found = sorted(_walk(folder, recursive), key=_natural)
+    if not found:
+        inside = "" if recursive else "; pages in folders within need recursive=True"
+        raise PageReadError(
+            f"{folder}: expected a folder of pages, got one without any (looked for "
+            f"{' '.join(sorted(PAGE_SUFFIXES))}){inside}"
+        )
+    return [str(path) for path in found]
+
+
+def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
+    """Yield visible page files; a link to a folder is not followed within."""
+    try:
+        entries = list(folder.iterdir())
+    except OSError as error:
+        raise _refusal(str(folder), error) from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            if recursive and not entry.is_symlink():
+                yield from _walk(entry, recursive)
+        elif entry.suffix.lower() in PAGE_SUFFIXES:
+            yield entry
+
+
+def _match(pattern: Path, recursive: bool) -> list[str]:
+    """Return the files that a pattern matches and what the folders it matches hold."""
+    base = Path(pattern.anchor)
+    names = []
+    for path in sorted(base.glob(str(pattern.relative_to(base))), key=_natural):
+        if path.name.startswith("."):
+            continue
+        if path.is_dir():
+            names += [
+                str(page) for page in sorted(_walk(path, recursive), key=_natural)
+            ]
+        else:
+            names.append(str(path))
+    if not names:
+        raise PageReadError(
+            f"{pattern}: expected a pattern that matches files, got no match; check it "
+            f"and where you are (now in {Path.cwd()})"
+        )
+    return names
+
+
+def _expand(name: str) -> list[str]:
+    """Return the names of the pages of one file; its own name if it is broken."""
+    try:
+        path, number = split_name(name)
+        n_pages = 1 if number is not None else count_pages(path)
+    # Reading it will say what is wrong, and stop nothing but this page.
+    except PageReadError:
+        return [name]
+    if n_pages == 1:
+        return [name]
+    return [f"{name}#page={page}" for page in range(1, n_pages + 1)]
+
+
+def _natural(path: Path) -> list[tuple[list[tuple[int, int, str]], str]]:
+    """Return a sort key in which numbers count by value, folder by folder."""
+    return [
+        (
+            [
+                (0, int(chunk), "") if chunk.isdecimal() else (1, 0, chunk)
+                for chunk in re.split(r"(\d+)", part.casefold())
+                if chunk
+            ],
+            part,
+        )
+        for part in path.parts
+    ]
+
+
+def _refusal(name: str, error: Exception) -> PageReadError:
+    """Say that the file system refuses a folder."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return PageReadError(
+        f"{name}: expected a folder to read, got {reason!r}; ask its owner for read "
+        "permission or check the disk"
+    )

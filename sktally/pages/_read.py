@@ -1,0 +1,264 @@
+"""A scan file becomes a page.
+
+Comes in: a path, the name of one page of a file (``file.pdf#page=3``) or an array.
+Goes out: uint8 ``(height, width)``, dark ink on light paper as it was scanned, the
+way up that the file says. Nothing is resampled and nothing written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from sktally._validate import check_page, check_range
+from sktally.exceptions import PageReadError
+from sktally.pages import _pdf
+from sktally.pages._decode import (
+    HEAD_BYTES,
+    check_size,
+    read_jpeg,
+    read_raster,
+    sniff,
+    tiff_pages,
+)
+
+__all__ = ["count_pages", "read_page", "split_name"]
+
+_PAGE_NAME = re.compile(r"(?P<path>.+)#page=(?P<page>[^#/\\]*)", re.DOTALL)
+# A0 at 300 dpi has 140 megapixels.
+_MAX_PIXELS = 150_000_000
+
+
+def read_page(
+    source: str | os.PathLike[str] | ArrayLike,
+    *,
+    color: bool = False,
+    dpi: float = 200,
+    max_pixels: int = _MAX_PIXELS,
+) -> np.ndarray:
+    """Read one page of a scan as an array.
+
+    The kind of a file is told from its first bytes, not from its name: JPEG, PNG,
+    TIFF (any compression libtiff knows, such as LZW and fax group 4), BMP, WebP, and
+    PDF where the extra ``sktally[pdf]`` is installed.
+
+    Parameters
+    ----------
+    source : str, path-like or array-like
+        A file; or one page of a file of several, counted from 1, as
+        ``"file.pdf#page=3"`` (PDF and TIFF); or pixels, uint8 or bool, of shape
+        ``(height, width)`` or ``(height, width, 3)``, which are checked only.
+    color : bool, default=False
+        Whether to keep colour.
+    dpi : float, default=200
+        Resolution, in pixels per inch, at which a PDF page is rendered that is not
+        simply one scanned picture; 50 to 1200. No other page is affected.
+    max_pixels : int, default=150_000_000
+        Larger pages are refused before they are decoded. A0 at 300 dpi has 140
+        million pixels.
+
+    Returns
+    -------
+    page : ndarray of shape (height, width) or (height, width, 3)
+        uint8, 0 black to 255 white, C-contiguous; red, green, blue if `color`. An
+        array given as `source` may be returned itself.
+
+    Raises
+    ------
+    PageReadError
+        If there is no such file or page, it cannot be read, is torn, damaged, empty,
+        encrypted, of another kind, of several pages where one is meant, smaller than
+        32 x 32 or larger than `max_pixels`.
+
+    See Also
+    --------
+    list_pages : Name every page of files and folders.
+
+    Notes
+    -----
+    Orientation tags (EXIF, TIFF) are obeyed, transparency is laid over white paper,
+    and colour turns to grey with the weights of ITU-R BT.601. Grey of 10 to 16 bits
+    is scaled by the depth that the page uses. A JPEG costs what OpenCV takes to
+    decode it.
+
+    A PDF page that shows one picture over most of its area, upright, mirrored or
+    turned by right angles, and nothing else but invisible text, gives the pixels of
+    that picture as they are stored; annotations are left out. Any other is rendered
+    with its annotations and form fields.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from sktally.pages import read_page
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name, "scan.png")
+    >>> Image.fromarray(np.full((60, 40), 200, "uint8")).save(path)
+    >>> page = read_page(path)
+    >>> page.shape, page.dtype.name, int(page[0, 0])
+    ((60, 40), 'uint8', 200)
+    >>> folder.cleanup()
+    """
+    check_range("dpi", dpi, 50, 1200)
+    check_range("max_pixels", max_pixels, 1, float("inf"), integer=True)
+    if not isinstance(source, str | os.PathLike):
+        pixels = check_page(source, color=color)
+        check_size((pixels.shape[1], pixels.shape[0]), "page", max_pixels)
+        return pixels
+    path, number = split_name(source)
+    name = str(path) if number is None else f"{path}#page={number}"
+    kind = _kind_of(path, name)
+    index = _page_index(path, kind, number)
+    if kind == "pdf":
+        return _pdf.read_pdf(
+            path, name, page=index, color=color, dpi=dpi, max_pixels=max_pixels
+        )
+    with _access(name):
+        if kind == "jpeg":
+            data = path.read_bytes()
+            return read_jpeg(data, name, color=color, max_pixels=max_pixels)
+        return read_raster(
+            path, kind, name, page=index, color=color, max_pixels=max_pixels
+        )
+
+
+def split_name(source: str | os.PathLike[str]) -> tuple[Path, int | None]:
+    """Split ``file.pdf#page=3`` into the file and the page, counted from 1.
+
+    A file whose real name looks like that is that file.
+    """
+    text = os.fsdecode(source)
+    match = _PAGE_NAME.fullmatch(text)
+    if match is None or _exists(text):
+        return Path(text), None
+    number = match["page"]
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", number):
+        raise PageReadError(
+            f"{text}: expected a page number 1, 2, ... behind '#page=', got {number!r}"
+        )
+    return Path(match["path"]), int(number)
+
+
+def count_pages(path: Path) -> int:
+    """Count the pages of one file; 1 for kinds that hold one picture."""
+    name = str(path)
+    return _count(path, _kind_of(path, name), name)
+
+
+def _count(path: Path, kind: str, name: str) -> int:
+    """Count the pages of a file of known kind."""
+    if kind == "pdf":
+        return _pdf.pdf_pages(path, name)
+    if kind == "tiff":
+        with _access(name):
+            return tiff_pages(path, name)
+    return 1
+
+
+def _exists(text: str) -> bool:
+    """Tell whether a file of this very name exists."""
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _access(name: str) -> Iterator[None]:
+    """Report what the file system refuses as an error of the page."""
+    try:
+        yield
+    except PageReadError:
+        raise
+    except FileNotFoundError as error:
+        raise PageReadError(
+            f"{name}: expected a file, but there is none of this name; check the "
+            f"spelling and the folder (now in {Path.cwd()})"
+        ) from error
+    except PermissionError as error:
+        raise PageReadError(
+            f"{name}: expected a file to read, got 'permission denied'; ask its owner "
+            "for read permission"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise PageReadError(
+            f"{name}: expected a file to read, got {str(error)!r}; check the path and "
+            "the disk"
+        ) from error
+
+
+def _kind_of(path: Path, name: str) -> str:
+    """Tell the kind of an existing file by its first bytes."""
+    with _access(name):
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise PageReadError(
+                f"{name}: expected a file, got a folder; list its pages with list_pages"
+            )
+        # A pipe or a device could keep the reader waiting for ever.
+        if not stat.S_ISREG(mode):
+            raise PageReadError(
+                f"{name}: expected a regular file, got a pipe, socket or device; copy "
+                "the page to a file first"
+            )
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+    if not head:
+        raise PageReadError(
+            f"{name}: expected an image, got an empty file (0 bytes); copy or scan it "
+            "again"
+        )
+    kind = sniff(head)
+    if kind is None:
+        raise PageReadError(
+            f"{name}: expected JPEG, PNG, TIFF, BMP, WebP or PDF, got {_guess(head)}; "
+            "convert it to one of these"
+        )
+    return kind
+
+
+def _guess(head: bytes) -> str:
+    """Say what a file of no known kind seems to be."""
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
+        return "a HEIC photo"
+    if head[:6] in (b"GIF87a", b"GIF89a"):
+        return "a GIF picture"
+    if head[:4] == b"PK\x03\x04":
+        return "a ZIP archive or office document"
+    if not head.strip(b"\0"):
+        return "a file of zeros, as a broken download leaves"
+    try:
+        head[:200].decode("ascii")
+        return f"a text file that begins {head[:20].decode('ascii')!r}"
+    except UnicodeDecodeError:
+        return f"a file that begins with the bytes {head[:8].hex(' ')}"
+
+
+def _page_index(path: Path, kind: str, number: int | None) -> int:
+    """Return which page of a file is meant, from 0, if it is exactly one."""
+    name = str(path) if number is None else f"{path}#page={number}"
+    n_pages = _count(path, kind, name)
+    if number is None:
+        if n_pages != 1:
+            raise PageReadError(
+                f"{path}: expected a single page, got a file of {n_pages}; name one of "
+                f"them, {path}#page=1 to {path}#page={n_pages}, or all with "
+                "list_pages"
+            )
+        return 0
+    if number > n_pages:
+        has = "has only 1 page" if n_pages == 1 else f"has {n_pages} pages"
+        raise PageReadError(
+            f"{name}: expected a page that exists, but the file {has}; "
+            "list them with list_pages"
+        )
+    return number - 1

@@ -1,0 +1,248 @@
+"""Read pages with a fitted reader into a table.
+
+Comes in: a reader (the stock Pipeline of cropper, normalizer and aggregator) and
+pages. Goes out: a data frame with one row for each page and field, in which a
+count that was not read is missing, never -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from sktally.exceptions import PageReadError, TallyError
+from sktally.form import TallyForm
+from sktally.pages._read import split_name
+
+__all__ = ["COLUMNS", "check_table_path", "read_tallies", "write_table"]
+
+COLUMNS = (
+    "file",
+    "page",
+    "field",
+    "boxes",
+    "count",
+    "confidence",
+    "tally_quality",
+    "status",
+    "message",
+)
+
+
+def read_tallies(
+    reader: Pipeline,
+    pages: Sequence[Any],
+    *,
+    batch_size: int = 32,
+    progress: Callable[[int], object] | None = None,
+) -> pd.DataFrame:
+    """Read pages into a table with one row for each page and field.
+
+    A page that cannot be read costs its own rows only: they carry status and
+    message, and the batch goes on.
+
+    Parameters
+    ----------
+    reader : Pipeline
+        A fitted reader, for example from `load_reader`: a `TallyCropper` first
+        and a `VoteCountAggregator` last.
+    pages : sequence of str, path or ndarray
+        Pages, as `list_pages` names them, or uint8 arrays.
+    batch_size : int, default=32
+        Pages cropped and classified together; bounds the memory.
+    progress : callable, optional
+        Called with the number of pages done after each batch.
+
+    Returns
+    -------
+    DataFrame
+        Columns `COLUMNS`: ``file``, ``page`` (from 1), ``field``, ``boxes`` (as
+        written, such as "x23"), ``count`` (nullable Int64), ``confidence`` and
+        ``tally_quality`` (the paper's, 0 to 1), ``status`` ("ok", "ambiguous",
+        "rejected": form not found, "failed": file not readable), ``message``.
+
+    Raises
+    ------
+    TallyError
+        If `reader` is not such a Pipeline.
+
+    See Also
+    --------
+    sktally.load_reader : A ready reader for a form.
+    sktally.list_pages : Names of the pages in files and folders.
+
+    Examples
+    --------
+    >>> from sktally import load_reader, make_tally_pages, read_tallies
+    >>> made = make_tally_pages(1, form="example", random_state=0)
+    >>> table = read_tallies(load_reader("example"), made.pages)
+    >>> len(table)  # one page, six fields
+    6
+    """
+    if not (hasattr(reader, "steps") and hasattr(reader[0], "crop")):
+        raise TallyError(
+            "reader: expected a Pipeline of TallyCropper, CellNormalizer and "
+            f"VoteCountAggregator, got {type(reader).__name__}; make one with "
+            "load_reader(form)"
+        )
+    if batch_size < 1:
+        raise TallyError(f"batch_size: expected at least 1, got {batch_size}")
+    rows: list[dict] = []
+    for start in range(0, len(pages), batch_size):
+        batch = list(pages[start : start + batch_size])
+        rows.extend(_read_batch(reader, batch, start))
+        if progress is not None:
+            progress(len(batch))
+    table = pd.DataFrame(rows, columns=list(COLUMNS))
+    return table.astype({"count": "Int64", "page": "int64", "confidence": "Float64"})
+
+
+def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:
+    cropper, aggregator = reader[0], reader[-1]
+    cells, reports = cropper.crop(batch)
+    form: TallyForm = cropper.form_
+    for _, step in reader.steps[1:-1]:
+        cells = step.transform(cells)
+    read = aggregator.predict_tallies(cells)
+    for i, report in enumerate(reports):
+        file, page = _name(batch[i], start + i)
+        base = {"file": file, "page": page}
+        if report.status != "ok":
+            for name in form.field_names:
+                yield base | {
+                    "field": name,
+                    "status": report.status,
+                    "message": report.message,
+                }
+            continue
+        broken = _broken_sums(form, read.counts[i])
+        for j, name in enumerate(form.field_names):
+            count = int(read.counts[i, j])
+            yield base | {
+                "field": name,
+                "boxes": read.boxes[i, j],
+                "count": count if count >= 0 else None,
+                "confidence": float(read.confidence[i, j]),
+                "tally_quality": float(read.tally_quality[i]),
+                "status": read.status[i, j],
+                "message": "; ".join(
+                    text
+                    for text in (
+                        _why(read.status[i, j], read.boxes[i, j]),
+                        *broken.get(name, ()),
+                    )
+                    if text
+                ),
+            }
+
+
+def _folder(page: str) -> Path:
+    return Path(_name(page, 0)[0]).resolve().parent
+
+
+def _name(page: object, number: int) -> tuple[str, int]:
+    if isinstance(page, str | Path):
+        try:
+            file, index = split_name(page)
+        except PageReadError:  # not a page's name: the row says so under that name
+            return str(page), 1
+        return str(file), index or 1
+    return f"array {number}", 1
+
+
+def _why(status: str, boxes: str) -> str:
+    if status == "ambiguous":
+        return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
+    return ""
+
+
+def _broken_sums(form: TallyForm, counts: np.ndarray) -> dict[str, list[str]]:
+    """Say for each field which sums it takes part in do not hold as read."""
+    value = dict(zip(form.field_names, counts.tolist(), strict=True))
+    broken: dict[str, list[str]] = {}
+    for total, parts in form.sums.items():
+        values = [value[name] for name in parts]
+        if min([value[total], *values]) < 0 or sum(values) == value[total]:
+            continue
+        text = f"{total} reads {value[total]} but {' + '.join(parts)} = {sum(values)}"
+        for name in (total, *parts):
+            broken.setdefault(name, []).append(text)
+    return broken
+
+
+def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
+    """Return the path of a table to write, or say what is wrong with it.
+
+    Parameters
+    ----------
+    path : str or path
+        Should end in ``.csv`` or ``.parquet``.
+    pages : sequence of str, optional
+        The pages to be read: nothing is ever written into their folders.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    TallyError
+        If the ending is another, the folder is missing, or pages lie in it.
+    """
+    path = Path(path)
+    if path.suffix not in (".csv", ".parquet"):
+        raise TallyError(
+            f"{path}: expected a name that ends in .csv or .parquet, got "
+            f"{path.suffix or 'no ending'!r}"
+        )
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise TallyError(f"{path}: there is no folder {folder}; make it first")
+    if folder in {_folder(page) for page in pages}:
+        raise TallyError(
+            f"{path}: the pages lie in {folder}, and sktally never writes beside its "
+            "input; choose another folder for the table"
+        )
+    return path
+
+
+def write_table(table: pd.DataFrame, path: str | Path) -> None:
+    """Write a table as CSV or Parquet, whole or not at all.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Any table.
+    path : str or path
+        Ends in ``.csv`` or ``.parquet``.
+
+    Raises
+    ------
+    TallyError
+        If the ending is another, the folder is missing or cannot be written, or
+        Parquet support is not installed.
+    """
+    path = check_table_path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        if path.suffix == ".csv":
+            table.to_csv(partial, index=False)
+        else:
+            table.to_parquet(partial, index=False)
+        partial.replace(path)
+    except ImportError:
+        raise TallyError(
+            f"{path}: writing Parquet needs the [table] extra: "
+            "pip install 'sktally[table]'"
+        ) from None
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise TallyError(
+            f"{path}: cannot be written ({error.strerror or error}); choose a folder "
+            "that exists and may be written to"
+        ) from None

@@ -1,0 +1,345 @@
+"""VoteCountAggregator: from the cells of tallies to counts and their confidence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn import get_config
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Tags
+from sklearn.utils.metadata_routing import (
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted
+
+from sktally._validate import check_choice, check_range
+from sktally.votes._cells import check_cells, read_cells
+from sktally.votes._confidence import HIGH_QUALITY
+from sktally.votes._decode import BLANK_RIGHT, CLASSES
+from sktally.votes._fitting import fit_classifier
+from sktally.votes._metrics import count_accuracy_score
+from sktally.votes._result import TallyPrediction, fold_cells
+from sktally.votes._targets import check_given, check_targets, target_counts
+
+__all__ = ["VoteCountAggregator"]
+
+
+def _has_proba(self: VoteCountAggregator) -> bool:
+    return hasattr(getattr(self, "classifier_", self.classifier), "predict_proba")
+
+
+class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
+    """Read whole counts with a classifier of single cells.
+
+    The last step of a pipeline that reads tallies. It drops absent cells, fits or asks
+    `classifier` about the others and folds the answers back into one count per field.
+    The sample is the page: n_samples is the number of tallies throughout.
+
+    Parameters
+    ----------
+    classifier : classifier
+        Any scikit-learn classifier. It is cloned and fitted, unless it is a
+        `sklearn.frozen.FrozenEstimator` of a fitted one, which predicts without fit.
+        Classifiers whose tags accept 3-D input get cells ``(n_cells, height, width)``,
+        all others ``(n_cells, height * width)``.
+    blank_right : {"missing", "zero", "shift"}, default="missing"
+        Value of a count with an empty box to the right of a digit, such as ``32_``:
+        unread (-1), 320, or 32. Take the form's, ``form.blank_right``. Whatever the
+        rule, the status is "ambiguous". A crossed box there is zero, ``x2x`` is 20.
+    high_quality : float, default=0.9
+        A tally whose quality is larger than this is of high quality [1]_.
+    validation_fraction : float or None, default=None
+        Share of the pages, not of the cells, held out in `fit` when the classifier
+        stops early. None takes the classifier's own, or 0.1.
+    random_state : int, RandomState instance or None, default=None
+        Draws the pages held out. None takes the classifier's own.
+
+    Attributes
+    ----------
+    classifier_ : classifier
+        The fitted classifier of single cells.
+    n_cells_ : int
+        Number of cells it was fitted on; 0 for a frozen one.
+
+    See Also
+    --------
+    sktally.cells.CellNormalizer : The step before.
+    sktally.digits.CNNClassifier : The classifier it is made for.
+    count_accuracy : Scorer for GridSearchCV and cross_val_score.
+
+    Notes
+    -----
+    *Fitting on box strings* uses every box. *Fitting on counts* uses what they say: the
+    significant digits for certain, and for the leading zeros only that each is
+    ``0``, ``x`` or ``_``. A classifier whose `fit` takes `label_sets` (bool, shape
+    (n_cells, n_classes)) and that can declare its `classes` learns from those sets;
+    for any other classifier such cells are left out.
+
+    *Classes.* A classifier whose parameter `classes` is None is fitted with all twelve
+    of `sktally.votes.CLASSES`, so that a fold without a 7 keeps its columns.
+
+    *Early stopping.* Boxes of one page share one hand. If the classifier has
+    ``early_stopping=True`` and its `fit` takes `validation_split`, that is a pair of
+    index arrays made by page here. Classifiers that split by themselves (scikit-learn's
+    MLPClassifier, a search as `classifier`) split by cell and flatter themselves.
+
+    *Fit parameters* go to the classifier's `fit` as they are, with metadata routing
+    off (``votes__freeze_layers=1`` in a pipeline) and on (``set_fit_request``). Only
+    `sample_weight`, one weight per tally, is spread over the cells.
+
+    *Without predict_proba* (LinearSVC, SVC) counts come from `predict`; confidences
+    are NaN and `predict_digit_proba` is not there. Wrap such a classifier in
+    `sklearn.calibration.CalibratedClassifierCV`.
+
+    There is no `n_features_in_`: tallies of any number of fields and places can be
+    read once the classifier knows its digits.
+
+    References
+    ----------
+    .. [1] M. Torres and F. Cantú (2022). "Learning to See: Convolutional Neural
+       Networks for the Analysis of Social Science Data". Political Analysis 30(1),
+       113-131.
+
+    Examples
+    --------
+    Tallies of two fields with three boxes each, made from single digits:
+
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from sktally.votes import VoteCountAggregator
+    >>> digits = load_digits()
+    >>> X = digits.images[:1794].reshape(299, 2, 3, 8, 8)
+    >>> y = (digits.target[:1794].reshape(299, 2, 3) @ [100, 10, 1]).astype(int)
+    >>> votes = VoteCountAggregator(KNeighborsClassifier(2))
+    >>> votes = votes.fit(X[:200], y[:200])
+    >>> votes.predict(X[200:202])
+    array([[773, 510],
+           [ 22, 782]])
+    >>> read = votes.predict_tallies(X[200:202])
+    >>> read.boxes
+    array([['773', '510'],
+           ['022', '782']], dtype=object)
+    >>> read.confidence
+    array([[0.925, 1.   ],
+           [1.   , 0.825]])
+    >>> round(votes.score(X[200:], y[200:]), 2)
+    0.91
+    """
+
+    def __init__(
+        self,
+        classifier: Any,
+        *,
+        blank_right: str = "missing",
+        high_quality: float = HIGH_QUALITY,
+        validation_fraction: float | None = None,
+        random_state: Any = None,
+    ) -> None:
+        self.classifier = classifier
+        self.blank_right = blank_right
+        self.high_quality = high_quality
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+
+    @property
+    def classes_(self) -> npt.NDArray[np.str_]:
+        """Classes of a box, the columns of `predict_digit_proba`."""
+        return np.array(CLASSES)
+
+    def fit(self, X: Any, y: Any = None, **fit_params: Any) -> VoteCountAggregator:
+        """Fit the classifier on every cell that is present and labelled.
+
+        Parameters
+        ----------
+        X : array of shape (n_tallies, n_fields, n_places, height, width)
+            Float cells from CellNormalizer, NaN all over where a cell is absent; or
+            uint8 cells from TallyCropper, 0 all over where one is absent.
+        y : array-like of shape (n_tallies, n_fields)
+            Box strings such as ``"x23"``, shorter ones aligned to the right, or counts.
+            "", None, NaN and -1 are missing and dropped.
+        **fit_params
+            For the classifier's `fit`, see Notes.
+
+        Returns
+        -------
+        self : VoteCountAggregator
+            Fitted.
+
+        Raises
+        ------
+        TallyError
+            If X or y is of another shape or type, an element of y does not fit into
+            its field, or no labelled cell is left.
+        """
+        self._check_params()
+        check_given(y)
+        cells, absent = check_cells(X)
+        targets = check_targets(y, absent=absent)
+        if get_config()["enable_metadata_routing"]:
+            fit_params = process_routing(self, "fit", **fit_params).classifier.fit
+        classifier = clone(self.classifier)
+        if isinstance(classifier, FrozenEstimator):
+            check_is_fitted(classifier)
+            self.classifier_, self.n_cells_ = classifier, 0
+            return self
+        self.classifier_, self.n_cells_ = fit_classifier(
+            classifier,
+            cells,
+            ~absent,
+            targets,
+            validation_fraction=self.validation_fraction,
+            random_state=self.random_state,
+            fit_params=fit_params,
+        )
+        return self
+
+    def predict(self, X: Any) -> npt.NDArray[np.int64]:
+        """Read the counts.
+
+        Parameters
+        ----------
+        X : array of shape (n_tallies, n_fields, n_places, height, width)
+            Cells as in `fit`, of any number of fields and places.
+
+        Returns
+        -------
+        counts : ndarray of int64, shape (n_tallies, n_fields)
+            -1 where there is no count.
+        """
+        return self.predict_tallies(X).counts
+
+    def predict_boxes(self, X: Any) -> npt.NDArray[np.object_]:
+        """Read the boxes.
+
+        Parameters
+        ----------
+        X : array of shape (n_tallies, n_fields, n_places, height, width)
+            Cells as in `fit`.
+
+        Returns
+        -------
+        boxes : ndarray of object, shape (n_tallies, n_fields)
+            Strings such as ``"x23"``; ``""`` where nothing was read.
+        """
+        return self.predict_tallies(X).boxes
+
+    @available_if(_has_proba)
+    def predict_digit_proba(self, X: Any) -> npt.NDArray[np.float32]:
+        """Return the probability of each class at each place.
+
+        Parameters
+        ----------
+        X : array of shape (n_tallies, n_fields, n_places, height, width)
+            Cells as in `fit`.
+
+        Returns
+        -------
+        digit_proba : ndarray of float32, shape (n_tallies, n_fields, n_places, 12)
+            Columns in the order of `classes_`, 0 for a class that the classifier does
+            not have; NaN for absent cells.
+        """
+        return self.predict_tallies(X).digit_proba
+
+    def predict_tallies(self, X: Any) -> TallyPrediction:
+        """Read counts, boxes, status, confidence and quality in one pass.
+
+        Parameters
+        ----------
+        X : array of shape (n_tallies, n_fields, n_places, height, width)
+            Cells as in `fit`.
+
+        Returns
+        -------
+        TallyPrediction
+            Arrays over tallies and fields, by name.
+        """
+        classifier = self._fitted_classifier()
+        self._check_params()
+        cells, absent = check_cells(X)
+        labels, proba = read_cells(classifier, cells[~absent])
+        return fold_cells(
+            labels,
+            proba,
+            ~absent,
+            blank_right=self.blank_right,
+            high_quality=self.high_quality,
+        )
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the share of counts that are exact.
+
+        Parameters
+        ----------
+        X : array of shape (n_tallies, n_fields, n_places, height, width)
+            Cells as in `fit`.
+        y : array-like of shape (n_tallies, n_fields)
+            Box strings or counts. Missing ones are left out; a count that was not read
+            is wrong.
+        sample_weight : array-like of shape (n_tallies,), optional
+            Weight of each tally. Pipeline.score needs the name under metadata routing.
+
+        Returns
+        -------
+        accuracy : float
+            In [0, 1].
+        """
+        truth = target_counts(y, blank_right=self.blank_right)
+        return count_accuracy_score(truth, self.predict(X), sample_weight=sample_weight)
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Say which fit parameters go to the classifier.
+
+        Returns
+        -------
+        routing : MetadataRouter
+            Everything asked of `fit` is the classifier's.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        return router.add(classifier=self.classifier, method_mapping=mapping)
+
+    def _check_params(self) -> None:
+        check_choice("blank_right", self.blank_right, BLANK_RIGHT)
+        check_range("high_quality", self.high_quality, 0, 1)
+        if self.validation_fraction is not None:
+            check_range("validation_fraction", self.validation_fraction, 0, 1)
+
+    def _fitted_classifier(self) -> Any:
+        if hasattr(self, "classifier_"):
+            return self.classifier_
+        if self.__sklearn_is_fitted__():
+            return self.classifier
+        raise NotFittedError(
+            f"This {type(self).__name__} instance is not fitted yet. Call 'fit' with "
+            "appropriate arguments, or give a FrozenEstimator of a fitted classifier."
+        )
+
+    def _fitted_state(self) -> dict[str, int]:
+        """Return what fit learnt beside the classifier, ready for JSON."""
+        return {"n_cells_": self.n_cells_} if hasattr(self, "n_cells_") else {}
+
+    def _set_fitted_state(self, state: dict[str, int]) -> None:
+        """Take back what `_fitted_state` gave; `classifier_` is set elsewhere."""
+        if "n_cells_" in state:
+            self.n_cells_ = int(state["n_cells_"])
+
+    def __sklearn_is_fitted__(self) -> bool:
+        if hasattr(self, "classifier_"):
+            return True
+        frozen = isinstance(self.classifier, FrozenEstimator)
+        return frozen and self.classifier.__sklearn_is_fitted__()
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = True
+        tags.input_tags.two_d_array = False
+        tags.input_tags.allow_nan = True
+        return tags

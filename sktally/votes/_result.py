@@ -1,0 +1,100 @@
+"""What one pass over the cells of some tallies gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sktally.votes._confidence import count_confidence, tally_quality
+from sktally.votes._decode import CLASSES, labels_to_boxes, labels_to_counts
+
+__all__ = ["TallyPrediction", "fold_cells"]
+
+
+@dataclass(frozen=True)
+class TallyPrediction:
+    """Counts of tallies with all that is known of them.
+
+    Parameters
+    ----------
+    counts : ndarray of int64, shape (n_tallies, n_fields)
+        -1 where there is no count.
+    boxes : ndarray of object, shape (n_tallies, n_fields)
+        Box strings such as ``"x23"``; ``""`` where nothing was read.
+    status : ndarray of str, shape (n_tallies, n_fields)
+        "ok"; "ambiguous" for an empty or crossed box to the right of a digit, or an
+        empty units box without any digit; "unread" for an absent field or page.
+    confidence : ndarray of float64, shape (n_tallies, n_fields)
+        Mean probability of the labels read, weighted by place as in the paper, see
+        `sktally.votes.count_confidence`. NaN where nothing was read, and everywhere
+        for a classifier without `predict_proba`. It is no probability that the count
+        is right.
+    tally_quality : ndarray of float64, shape (n_tallies,)
+        Mean confidence of the fields read, NaN where there is none.
+    high_quality : ndarray of bool, shape (n_tallies,)
+        Quality above the cut of the aggregator.
+    digit_proba : ndarray of float32, shape (n_tallies, n_fields, n_places, 12)
+        Probability of each class of `sktally.votes.CLASSES`; NaN for absent cells,
+        and everywhere for a classifier without `predict_proba`.
+    """
+
+    counts: npt.NDArray[np.int64]
+    boxes: npt.NDArray[np.object_]
+    status: npt.NDArray[np.str_]
+    confidence: npt.NDArray[np.float64]
+    tally_quality: npt.NDArray[np.float64]
+    high_quality: npt.NDArray[np.bool_]
+    digit_proba: npt.NDArray[np.float32]
+
+
+def fold_cells(
+    labels: npt.NDArray[np.int8],
+    proba: npt.NDArray[np.float32] | None,
+    present: npt.NDArray[np.bool_],
+    *,
+    blank_right: str,
+    high_quality: float,
+) -> TallyPrediction:
+    """Fold the answers for single cells back into tallies.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (n_cells,)
+        Index into `CLASSES` of each present cell.
+    proba : ndarray of shape (n_cells, 12), or None
+        Probabilities of the same cells.
+    present : ndarray of bool, shape (n_tallies, n_fields, n_places)
+        Where those cells stand.
+    blank_right : {"missing", "zero", "shift"}
+        Value of an empty box to the right of a digit.
+    high_quality : float
+        Tally quality above which a tally is of high quality.
+
+    Returns
+    -------
+    TallyPrediction
+    """
+    all_labels = np.full(present.shape, -1, dtype=np.int8)
+    all_labels[present] = labels
+    digit_proba = np.full((*present.shape, len(CLASSES)), np.nan, dtype=np.float32)
+    place_proba = np.full(present.shape, np.nan)
+    if proba is not None:
+        digit_proba[present] = proba
+        place_proba[present] = proba[np.arange(len(labels)), labels]
+    counts, status = labels_to_counts(all_labels, blank_right=blank_right)
+    boxes = labels_to_boxes(all_labels)
+    confidence = count_confidence(place_proba)
+    unread = status == "unread"
+    boxes[unread], confidence[unread] = "", np.nan
+    quality = tally_quality(confidence)
+    return TallyPrediction(
+        counts=counts,
+        boxes=boxes,
+        status=status,
+        confidence=confidence,
+        tally_quality=quality,
+        high_quality=quality > high_quality,
+        digit_proba=digit_proba,
+    )

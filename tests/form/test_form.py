@@ -1,0 +1,220 @@
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sktally import FormError, TallyForm, list_forms, load_form
+
+MINIMAL = {
+    "name": "tiny",
+    "page": {"width": 100, "height": 50},
+    "anchors": [
+        {"name": n, "kind": "square", "center": c, "size": [4, 4]}
+        for n, c in {"a": [5, 5], "b": [95, 5], "c": [5, 45]}.items()
+    ],
+    "fields": [
+        {"name": "x", "start": [10, 10], "box": [5, 8], "places": 3},
+        {"name": "y", "boxes": [[40, 10, 5, 8], [46, 10, 5, 8]]},
+    ],
+}
+
+
+def with_changes(**changes):
+    return {**copy.deepcopy(MINIMAL), **changes}
+
+
+@pytest.mark.parametrize("name", list_forms())
+def test_shipped_forms_load_and_round_trip(name, tmp_path):
+    form = load_form(name)
+    form.to_toml(tmp_path / "copy.toml")
+    again = load_form(tmp_path / "copy.toml")
+    assert again.model_dump() == form.model_dump()
+    assert again.fingerprint() == form.fingerprint()
+    assert form.name == name
+
+
+def test_box_array_pads_shorter_fields_on_the_left():
+    boxes = TallyForm.from_dict(MINIMAL).box_array()
+    assert boxes.shape == (2, 3, 4) and boxes.dtype == np.float64
+    np.testing.assert_array_equal(boxes[0, :, 0], [10, 15, 20])
+    assert np.isnan(boxes[1, 0]).all()
+    np.testing.assert_array_equal(boxes[1, 1], [40, 10, 5, 8])
+
+
+@pytest.mark.parametrize(
+    ("pitch", "xs", "ys"),
+    [(7, [10, 17, 24], [10] * 3), ([0, 9], [10] * 3, [10, 19, 28])],
+)
+def test_pitch_is_a_step_along_x_or_a_vector(pitch, xs, ys):
+    content = with_changes()
+    content["fields"][0]["pitch"] = pitch
+    boxes = TallyForm.from_dict(content).box_array()
+    np.testing.assert_array_equal(boxes[0, :, 0], xs)
+    np.testing.assert_array_equal(boxes[0, :, 1], ys)
+
+
+def test_fingerprint_changes_with_geometry_only(tmp_path):
+    form = TallyForm.from_dict(MINIMAL)
+    path = tmp_path / "spaced.toml"
+    path.write_text("\n\n# a comment\n" + form.to_toml())
+    assert TallyForm.from_toml(path).fingerprint() == form.fingerprint()
+    content = with_changes()
+    content["fields"][0]["start"] = [10.5, 10]
+    assert TallyForm.from_dict(content).fingerprint() != form.fingerprint()
+
+
+def test_copies_are_equal():
+    form = load_form("example")
+    assert copy.deepcopy(form) == form == pickle.loads(pickle.dumps(form))
+    assert repr(form) == "TallyForm('example', 6 fields, 4 anchors)"
+
+
+def test_five_mistakes_are_reported_at_once_with_their_places(tmp_path):
+    path = tmp_path / "bad.toml"
+    path.write_text(
+        """
+name = "bad"
+page = { width = -1, height = 50 }
+sums = { x = "y" }
+[[anchors]]
+name = "a"
+kind = "sqare"
+center = [5, 5]
+size = [4, 4]
+[[fields]]
+name = "x"
+start = [10, 10]
+box = [5, 8]
+[[fields]]
+name = "y"
+boxxes = [[1, 2, 3, 4]]
+boxes = [[1, 2, 3, 4]]
+"""
+    )
+    with pytest.raises(FormError) as caught:
+        load_form(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}: 5 mistakes")
+    for part in (
+        "page.width: Input should be greater than 0 (got -1)",
+        "anchors[1].kind",
+        "sums.x",
+        "fields[1]: missing places (or explicit `boxes`)",
+        "fields[2].boxxes: unknown key",
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"anchors": []}, r"0 anchors: at least 3 are needed"),
+        ({"sums": {"x": ["z"]}}, r"sums.x: no field 'z'; fields are x, y"),
+        ({"sums": {"x": ["x"]}}, r"needs parts other than itself"),
+        ({"sums": {"x": []}}, r"needs parts other than itself"),
+        (
+            {"fields": [*MINIMAL["fields"], MINIMAL["fields"][0]]},
+            r"field name 'x' is used 2x",
+        ),
+        (
+            {"fields": [{"name": "x", "boxes": [[98, 10, 5, 8]]}]},
+            r"field 'x', box 1: x 98..103, y 10..18 is not on the 100 x 50 page",
+        ),
+        (
+            {
+                "fields": [
+                    {"name": "x", "boxes": [[1, 1, 5, 8]], "places": 2, "box": [1, 1]}
+                ]
+            },
+            r"either `boxes` or",
+        ),
+        ({"format": 2}, r"format: Input should be 1 \(got 2\)"),
+        ({"folder": "/etc"}, r"folder: unknown key"),
+        ({"blank_right": "guess"}, r"blank_right"),
+        (
+            {"printed": [{"kind": "line", "at": [1, 2, 3]}]},
+            r"`at` of a line needs 4 numbers, got 3",
+        ),
+        ({"page": {"width": float("nan"), "height": 5}}, r"page.width"),
+    ],
+)
+def test_each_mistake_has_its_message(changes, message):
+    with pytest.raises(FormError, match=message):
+        TallyForm.from_dict(with_changes(**changes))
+
+
+@pytest.mark.parametrize(
+    ("anchor", "message"),
+    [
+        ({"kind": "corner", "opens": "top-left"}, r"corner anchor needs `thickness`"),
+        ({"kind": "corner", "thickness": 2}, r"corner anchor needs `opens`"),
+        ({"kind": "frame"}, r"frame anchor needs `thickness`"),
+        ({"kind": "patch"}, r"patch anchor needs `file`"),
+        ({"kind": "square", "center": [500, 5]}, r"anchor 'a': centre 500, 5"),
+    ],
+)
+def test_incomplete_anchors(anchor, message):
+    content = with_changes()
+    content["anchors"][0] = {
+        "name": "a",
+        "center": [5, 5],
+        "size": [4, 4],
+        **anchor,
+    }
+    with pytest.raises(FormError, match=message):
+        TallyForm.from_dict(content)
+
+
+def test_missing_and_unreadable_files(tmp_path):
+    with pytest.raises(FormError, match=r"no form 'nope': shipped forms are example"):
+        load_form("nope")
+    with pytest.raises(FormError, match=r"cannot be read \(No such file"):
+        load_form(tmp_path / "gone.toml")
+    with pytest.raises(FormError, match=r"cannot be read \(Is a directory"):
+        load_form(tmp_path)
+    path = tmp_path / "torn.toml"
+    path.write_text("name = [")
+    with pytest.raises(FormError, match="not a TOML file"):
+        load_form(path)
+    path.write_bytes(b"\xff\xfe\x00binary")
+    with pytest.raises(FormError, match="not a TOML file"):
+        load_form(path)
+    path.write_text("x = " + "[" * 5000)
+    with pytest.raises(FormError, match="not a TOML file"):
+        load_form(path)
+
+
+def test_a_form_cannot_name_files_outside_its_folder(tmp_path):
+    content = with_changes(anchors=[], reference={"file": "../../secret.safetensors"})
+    TallyForm.from_dict(content).to_toml(tmp_path / "f.toml")
+    form = load_form(tmp_path / "f.toml")
+    with pytest.raises(FormError, match="points outside the folder"):
+        _ = form.reference_path
+    assert form.beside("ok.png") == tmp_path.resolve() / "ok.png"
+
+
+def test_printed_marks_repeat_in_a_grid():
+    content = with_changes(
+        printed=[{"kind": "circle", "at": [1, 2, 3], "repeat": [[2, 10, 0], [3, 0, 5]]}]
+    )
+    places = TallyForm.from_dict(content).printed[0].places()
+    assert places == [
+        (1, 2, 3),
+        (1, 7, 3),
+        (1, 12, 3),
+        (11, 2, 3),
+        (11, 7, 3),
+        (11, 12, 3),
+    ]
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.text(max_size=300))
+def test_any_text_is_a_form_or_a_form_error(tmp_path_factory, text):
+    path = tmp_path_factory.mktemp("fuzz") / "form.toml"
+    path.write_text(text, encoding="utf-8", errors="replace")
+    with pytest.raises(FormError):
+        load_form(path)

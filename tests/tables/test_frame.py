@@ -1,0 +1,120 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from sktally import TallyError, load_reader, make_tally_pages, read_tallies
+from sktally.tables import COLUMNS, check_table_path, write_table
+
+
+@pytest.fixture(scope="module")
+def made():
+    return make_tally_pages(3, form="example", random_state=3)
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return load_reader("example")
+
+
+@pytest.fixture(scope="module")
+def table(made, reader):
+    blank = np.full_like(made.pages[0], 255)
+    pages = [made.pages[0], blank, "missing.jpg", *made.pages[1:]]
+    return read_tallies(reader, pages, batch_size=2)
+
+
+def test_one_row_per_page_and_field(table, made):
+    assert tuple(table.columns) == COLUMNS
+    assert len(table) == 5 * 6
+    assert table["field"].tolist() == 5 * list(made.form.field_names)
+    assert table["file"].drop_duplicates().tolist() == [
+        "array 0",
+        "array 1",
+        "missing.jpg",
+        "array 3",
+        "array 4",
+    ]
+    assert str(table["count"].dtype) == "Int64"
+
+
+def test_bad_pages_cost_their_own_rows_only(table, made):
+    by_page = table.groupby("file")["status"].first()
+    assert by_page["array 1"] == "rejected"
+    assert by_page["missing.jpg"] == "failed"
+    bad = table[table["file"].isin(["array 1", "missing.jpg"])]
+    assert bad["count"].isna().all() and bad["confidence"].isna().all()
+    assert bad["message"].str.len().min() > 20
+    assert (
+        bad["message"][bad["file"] == "missing.jpg"].str.contains("missing.jpg").all()
+    )
+
+
+def test_counts_are_those_of_the_pipeline(table, made, reader):
+    read = reader.predict(made.pages)
+    rows = table[table["file"].isin(["array 0", "array 3", "array 4"])]
+    np.testing.assert_array_equal(rows["count"].to_numpy(int), read.ravel())
+    assert (read == made.counts).mean() > 0.9
+    assert rows["confidence"].between(0, 1).all()
+
+
+def test_sums_that_do_not_hold_are_said_on_their_fields(reader):
+    made = make_tally_pages(12, form="example", sums_hold=0.0, random_state=5)
+    table = read_tallies(reader, made.pages)
+    table["true"] = made.counts.ravel()
+    table["wrong"] = table["count"] != table["true"]
+    checked = 0
+    for _, rows in table.groupby("file", sort=False):
+        value = rows.set_index("field")["count"]
+        message = rows.set_index("field")["message"]
+        parts = value[["01", "02", "03"]].sum()
+        if value.isna().any() or parts == value["valid"]:
+            continue
+        checked += 1
+        text = f"valid reads {value['valid']} but 01 + 02 + 03 = {parts}"
+        assert (
+            message[["01", "02", "03", "valid"]].str.contains(text, regex=False).all()
+        )
+        assert text not in message["invalid"]
+    assert checked > 0
+
+
+def test_progress_is_told_of_every_page(made, reader):
+    done = []
+    read_tallies(reader, made.pages, batch_size=2, progress=done.append)
+    assert done == [2, 1]
+
+
+def test_no_pages_make_an_empty_table(reader):
+    table = read_tallies(reader, [])
+    assert len(table) == 0 and tuple(table.columns) == COLUMNS
+
+
+def test_wrong_readers_are_refused(made, reader):
+    with pytest.raises(TallyError, match="expected a Pipeline of TallyCropper"):
+        read_tallies(reader[-1], made.pages)
+    with pytest.raises(TallyError, match="batch_size: expected at least 1, got 0"):
+        read_tallies(reader, made.pages, batch_size=0)
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_tables_round_trip(table, tmp_path, ending):
+    path = tmp_path / f"votes{ending}"
+    write_table(table, path)
+    read = pd.read_csv(path) if ending == ".csv" else pd.read_parquet(path)
+    assert read["count"].isna().sum() == 12
+    assert (read["count"].dropna() >= 0).all()
+    assert list(tmp_path.iterdir()) == [path]
+    if ending == ".parquet":
+        pd.testing.assert_frame_equal(read, table, check_dtype=False)
+
+
+def test_table_paths_are_checked(tmp_path, table):
+    with pytest.raises(TallyError, match=r"ends in .csv or .parquet, got '.xlsx'"):
+        write_table(table, tmp_path / "votes.xlsx")
+    with pytest.raises(TallyError, match="there is no folder"):
+        write_table(table, tmp_path / "gone" / "votes.csv")
+    scan = tmp_path / "scan.jpg"
+    with pytest.raises(TallyError, match="never writes beside its input"):
+        check_table_path(tmp_path / "votes.csv", [str(scan)])
+    with pytest.raises(TallyError, match="never writes beside its input"):
+        check_table_path(tmp_path / "votes.csv", [f"{tmp_path}/scan.pdf#page=3"])

@@ -1,0 +1,144 @@
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from sktally import make_tally_pages
+from sktally.cli import main
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli") / "scans"
+    folder.mkdir()
+    made = make_tally_pages(3, form="example", random_state=7)
+    for i, page in enumerate(made.pages):
+        cv2.imwrite(str(folder / f"page{i}.jpg"), page)
+    return folder, made
+
+
+def snapshot(folder):
+    return {p.name: (p.stat().st_size, p.stat().st_mtime_ns) for p in folder.iterdir()}
+
+
+def test_read_writes_a_table_and_nothing_beside_the_scans(scans, tmp_path):
+    folder, made = scans
+    before = snapshot(folder)
+    result = run("read", folder, "--form", "example", "--out", tmp_path / "votes.csv")
+    assert result.exit_code == 0, result.output
+    assert "3 pages: 3 read, 0 not read" in result.stderr
+    assert snapshot(folder) == before
+    table = pd.read_csv(tmp_path / "votes.csv")
+    assert len(table) == 18
+    assert (table["count"].to_numpy() == made.counts.ravel()).mean() > 0.9
+
+
+def test_read_prints_csv_without_out(scans):
+    folder, _ = scans
+    result = run("read", folder / "page0.jpg", "--form", "example", "--quiet")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("file,page,field,boxes,count,confidence")
+    assert len(lines) == 7
+
+
+def test_one_bad_page_does_not_stop_the_batch(scans, tmp_path):
+    folder, made = scans
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    cv2.imwrite(str(bad / "a_good.png"), made.pages[0])
+    (bad / "b_torn.jpg").write_bytes((folder / "page1.jpg").read_bytes()[:9000])
+    (bad / "c_empty.jpg").write_bytes(b"")
+    cv2.imwrite(str(bad / "d_blank.png"), np.full((1100, 850), 255, np.uint8))
+    cv2.imwrite(str(bad / "e_good.png"), made.pages[2])
+    result = run("read", bad, "--form", "example", "--out", tmp_path / "v.parquet")
+    assert result.exit_code == 3, result.output
+    assert "5 pages: 2 read, 3 not read" in result.stderr
+    status = pd.read_parquet(tmp_path / "v.parquet").groupby("file")["status"].first()
+    assert status.tolist() == ["ok", "failed", "failed", "rejected", "ok"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["read", "{scans}", "--form", "nope"], "no form 'nope'"),
+        (["read", "{scans}/gone.jpg", "--form", "example"], "gone.jpg"),
+        (["read", "{tmp}", "--form", "example"], "{tmp}"),
+        (
+            ["read", "{scans}", "--form", "example", "--out", "{tmp}/v.xlsx"],
+            "ends in .csv or .parquet",
+        ),
+        (
+            ["read", "{scans}", "--form", "example", "--out", "{scans}/v.csv"],
+            "never writes beside its input",
+        ),
+        (
+            ["read", "{scans}", "--form", "example", "--model", "nope"],
+            "nope",
+        ),
+        (["read", "--form", "example"], "Missing argument"),
+        (["form", "check", "example", "{scans}", "--out", "{scans}"], "never writes"),
+        (["demo", "--pages", "0", "--out", "{tmp}/demo"], "n_pages: expected at least"),
+    ],
+)
+def test_wrong_usage_is_said_and_exits_with_2(scans, tmp_path, arguments, message):
+    places = {"scans": scans[0], "tmp": tmp_path}
+    result = run(*[a.format(**places) for a in arguments])
+    if "gone.jpg" in message:
+        assert result.exit_code in (2, 3)
+    else:
+        assert result.exit_code == 2, result.output
+    assert message.format(**places) in result.output
+    assert "Traceback" not in result.output
+
+
+def test_forms_are_listed():
+    result = run("forms")
+    assert result.exit_code == 0
+    for name in ("example", "indonesia-2019-c1", "indonesia-2024"):
+        assert name in result.output
+
+
+def test_form_check_draws_every_page(scans, tmp_path):
+    folder, made = scans
+    upside_down = tmp_path / "turned.png"
+    cv2.imwrite(str(upside_down), np.rot90(made.pages[0], 2))
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((1100, 850), 255, np.uint8))
+    out = tmp_path / "checked"
+    result = run("form", "check", "example", folder, upside_down, blank, "--out", out)
+    assert result.exit_code == 3, result.output
+    assert "4 of 5 pages located" in result.output
+    assert "lies turned by 180 degrees" in result.output
+    assert "NOT LOCATED" in result.output
+    pictures = sorted(out.iterdir())
+    assert len(pictures) == 5
+    assert all(cv2.imread(str(p)).shape[2] == 3 for p in pictures)
+
+
+def test_demo_reads_what_it_made(tmp_path):
+    result = run("demo", "--pages", "4", "--out", tmp_path / "demo")
+    assert result.exit_code == 0, result.output
+    assert "counts exactly right:" in result.output
+    table = pd.read_csv(tmp_path / "demo" / "votes.csv")
+    assert (table["count"] == table["true_count"]).mean() >= 0.95
+    assert len(list((tmp_path / "demo" / "pictures").iterdir())) == 4
+
+
+def test_help_is_quick():
+    command = [sys.executable, "-m", "sktally.cli", "--help"]
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 0.5
