@@ -12,7 +12,12 @@ __version__ = "0.1.0.dev0"
 
 _EXPORTS = {
     "sktally.cells": ["CellNormalizer", "TallyCropper"],
-    "sktally.datasets": ["make_digit_cells", "make_tally_pages"],
+    "sktally.datasets": [
+        "embed_digits",
+        "load_mnist",
+        "make_digit_cells",
+        "make_tally_pages",
+    ],
     "sktally.digits": ["CNNClassifier"],
     "sktally.exceptions": [
         "FormError",

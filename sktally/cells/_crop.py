@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -19,9 +19,7 @@ from sktally._validate import check_choice, check_page, check_range
 from sktally.cells._sample import sample_cells
 from sktally.exceptions import FormError, TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
-from sktally.pages._read import read_page
-from sktally.pages._register import register_page
-from sktally.pages._registration import Registration
+from sktally.pages import Registration, read_page, register_page
 
 __all__ = ["PageReport", "TallyCropper"]
 
@@ -122,12 +120,12 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         self.n_jobs = n_jobs
 
     def fit(self, X: Any = None, y: Any = None) -> TallyCropper:
-        """Load the form and check the parameters; pages are not looked at.
+        """Load the form and check the parameters; no page is read.
 
         Parameters
         ----------
         X : list of path or of ndarray, optional
-            Pages; ignored.
+            Pages, as for `transform`; only checked to be one entry a page.
         y : object, optional
             Ignored.
 
@@ -141,13 +139,15 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         FormError
             If there is no such form, or its file has mistakes.
         TallyError
-            If a parameter is out of range.
+            If a parameter is out of range, or `X` is not one entry a page.
         """
         check_range("cell_size", self.cell_size, 8, 512, integer=True)
         check_range("margin", self.margin, 0, 1)
         check_choice("on_error", self.on_error, ("absent", "raise"))
         if self.n_jobs is not None:
             check_range("n_jobs", self.n_jobs, -512, 512, integer=True)
+        if X is not None:
+            _as_pages(X)
         self.form_ = load_form(self.form)
         return self
 
@@ -288,9 +288,9 @@ def _as_pages(X: Any) -> list:
         if X.dtype.kind in "OUS" and X.ndim == 2 and X.shape[1] == 1:
             X = X[:, 0]
         _check_array(X, expected)
-    elif not isinstance(X, Iterable) or isinstance(X, dict | set):
+    elif not isinstance(X, Sequence):
         raise TallyError(f"X: {expected}, got {type(X).__name__}")
-    pages = list(X)
+    pages = [str(page) if isinstance(page, np.str_) else page for page in X]
     if not pages:
         raise TallyError(f"X: {expected}, got 0 samples; is the folder empty?")
     for i, page in enumerate(pages):

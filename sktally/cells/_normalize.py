@@ -58,7 +58,8 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
     background : {"flatten"} or None, default="flatten"
         Whether to subtract the paper: uneven light, shadows, watermarks.
     remove_frame : bool, default=True
-        Whether to take out box frames and all that lies beyond them.
+        Whether to take out box frames and all that lies beyond them. Turn it off
+        where there are none: a large angular 0 looks like one.
     remove_dots : bool, default=True
         Whether to take out guide dots and other small pieces.
     center : bool, default=True
@@ -89,7 +90,7 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
     remove_frame=False, remove_dots=False, center=False)`` does no more than
     resize and divide by 255.
 
-    The cost is about 0.1 ms a cell of 40 x 40 pixels.
+    The cost is about 0.1 ms a cell of 40 x 40 pixels, one thread.
 
     References
     ----------
@@ -109,7 +110,7 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
     >>> clean.shape, clean.dtype
     ((2, 28, 28), dtype('float32'))
     >>> round(float(clean[0, :, 13:16].mean()), 1), float(clean[1].max())
-    (0.6, 0.0)
+    (0.7, 0.0)
     """
 
     def __init__(
@@ -202,7 +203,7 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
             shape = (side, side) if side * side == X.shape[1] else (1, X.shape[1])
             return self._stack(X.reshape(-1, *shape)).reshape(len(X), -1)
         if X.ndim == 4:
-            return self._stack((X @ _LUMINANCE).astype(X.dtype, copy=False))
+            return self._stack(_to_grey(X))
         images = self._stack(X.reshape(-1, *X.shape[-2:]))
         if X.ndim == 5:
             absent = ~X.any(axis=(-2, -1))
@@ -283,6 +284,14 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]
         return tags
+
+
+def _to_grey(X: np.ndarray) -> np.ndarray:
+    """Return the luminance of colour cells, of the same type."""
+    grey = X @ _LUMINANCE
+    if X.dtype.kind in "iu":
+        grey = grey.round()
+    return grey.astype(X.dtype)
 
 
 def _full_scale(X: np.ndarray) -> float:

@@ -54,16 +54,18 @@ def place_ink(
     scale = (size - 2 * padding) / np.maximum(extent, least)
     # Twice as fine and averaged: one sample a pixel would skip thin strokes.
     fine = 2 * size
-    target = (np.arange(fine, dtype=np.float32) + 0.5) / 2 - 0.5 - size / 2
-    maps = np.empty((n, fine, fine, 2), dtype=np.float32)
-    maps[..., 0] = (x[:, None] + target / (scale * pixel[1])[:, None])[:, None]
-    rows = y[:, None] + target / (scale * pixel[0])[:, None]
-    # Rows beyond the cell would show its neighbour in the stack: stay in the gap.
-    offset = np.arange(n, dtype=np.float32)[:, None] * (height + 2)
-    maps[..., 1] = (np.clip(rows, -1, height) + 1 + offset)[:, :, None]
-    tall = np.zeros((n, height + 2, width), dtype=np.float32)
-    tall[:, 1:-1] = ink
-    tall = tall.reshape(-1, width)
-    out = cv2.remap(tall, maps.reshape(n * fine, fine, 2), None, cv2.INTER_LINEAR)
-    out = cv2.resize(out, (size, n * size), interpolation=cv2.INTER_AREA)
+    step_y, step_x = 0.5 / (scale * pixel[0]), 0.5 / (scale * pixel[1])
+    # Pixel i of the fine image lies at i / 2 - 1/4 of the final one, whose pixel
+    # size / 2 is where MNIST has the centre of mass.
+    first = size + 0.5
+    inverse = np.zeros((n, 2, 3))
+    inverse[:, 0, 0], inverse[:, 0, 2] = step_x, x - first * step_x
+    inverse[:, 1, 1], inverse[:, 1, 2] = step_y, y - first * step_y
+    out = np.empty((n, fine, fine), dtype=np.float32)
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    for image, cell, matrix in zip(out, ink, inverse, strict=True):
+        cv2.warpAffine(cell, matrix, (fine, fine), dst=image, flags=how)
+    out = cv2.resize(
+        out.reshape(n * fine, fine), (size, n * size), interpolation=cv2.INTER_AREA
+    )
     return out.reshape(n, size, size)

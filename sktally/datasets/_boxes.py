@@ -42,6 +42,8 @@ class BoxStyle:
         Left, top, right, bottom of the guide dots, in box widths and heights.
     dot_steps : int
         Dots along each segment.
+    dot_size : float
+        Radius of a dot.
     watermark : float
         Darkness of a printed background pattern.
     rule : float
@@ -58,6 +60,7 @@ class BoxStyle:
     dots: float
     dot_grid: tuple[float, float, float, float]
     dot_steps: int
+    dot_size: float
     watermark: float
     rule: float
 
@@ -82,9 +85,10 @@ def draw_box_style(
         inner_part=1.0 if apart or rng.random() < 0.9 else float(rng.uniform(0.2, 0.6)),
         sides=sides,
         darkness=float(rng.uniform(0.35, 1.0)),
-        dots=float(rng.uniform(0.12, 0.6)) if dotted else 0.0,
+        dots=float(rng.uniform(0.1, 0.5)) if dotted else 0.0,
         dot_grid=(left, top, 1 - left, 1 - top),
         dot_steps=int(rng.choice([1, 3, 4, 5, 6, 8])),
+        dot_size=float(rng.uniform(0.007, 0.017)),
         watermark=float(rng.uniform(0.05, 0.3)) if rng.random() < 0.25 else 0.0,
         rule=float(rng.uniform(0.05, 0.6)) if rng.random() < 0.3 else 0.0,
     )
@@ -195,7 +199,7 @@ def draw_box(
         x_scale = style.aspect
         for x, y in guide_dot_places(style.dot_grid, style.dot_steps):
             px, py = matrix[:, :2] @ (x * x_scale, y) + matrix[:, 2]
-            radius = max(int(0.009 * size), 1)
+            radius = max(round(style.dot_size * size / 1.3), 1)
             cv2.circle(canvas, (int(px), int(py)), radius, int(255 * style.dots), -1)
     outer, inner = _frame_lines(style, left, right)
     _lines(canvas, inner, matrix, style.inner, style.darkness)

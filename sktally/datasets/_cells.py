@@ -16,13 +16,13 @@ from sktally._validate import check_choice, check_range
 from sktally.datasets._boxes import BoxStyle, draw_box, draw_box_style
 from sktally.datasets._damage import Damage, check_degrade, draw_damage, expose
 from sktally.datasets._glyphs import CLASSES
+from sktally.datasets._legible import keep_legible
 from sktally.datasets._random import RandomState, as_generator
 from sktally.datasets._strokes import (
     STYLES,
     Writer,
     draw_strokes,
     draw_writer,
-    firm,
     follow_dots,
     write_symbol,
 )
@@ -59,8 +59,8 @@ def draw_cell_page(
     if writer.style == "seven-segment" and box.dots and rng.random() < 0.8:
         writer = follow_dots(writer, box.dot_grid, box.aspect)
     damage = draw_damage(rng, degrade)
-    if damage.kind == "fax":
-        writer = firm(writer)
+    # At the default margin a box is cell_size / 1.3 high; drawn for cells of 40.
+    writer, damage = keep_legible(writer, damage, 31 * min(damage.detail, 1.0))
     error = 0.35 if damage.kind == "none" else 1.0
     return CellPage(
         writer=writer,
@@ -283,7 +283,7 @@ def make_digit_cells(
 
     Notes
     -----
-    Each symbol has up to eleven forms (1 with and without base, crossed 7, open and
+    Each digit has five to nine forms (1 with and without base, crossed 7, open and
     closed 4, looped 2, ...), held as control points of pen strokes. A writer prefers
     one form of each, and has slant, width, size, pen, ink, shake and tremor; single
     digits scatter about these. Strokes are drawn four times larger, reduced to the

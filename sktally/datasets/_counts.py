@@ -35,26 +35,44 @@ def sum_order(form: TallyForm) -> list[str]:
     return order
 
 
-def _draw_leaves(form: TallyForm, rng: np.random.Generator) -> dict[str, float]:
-    """Return relative sizes: party shares by Zipf's law, small sundries, the rest."""
-    totals = set(form.sums)
-    sizes: dict[str, float] = {}
-    for total in sum_order(form):
-        leaves = [p for p in form.sums[total] if p not in totals and p not in sizes]
-        beside_total = any(part in totals for part in form.sums[total])
-        if beside_total:  # such as invalid votes beside the valid ones
-            shares = rng.gamma(1.2, 0.015, len(leaves))
+def _draw_shares(
+    form: TallyForm, order: list[str], rng: np.random.Generator
+) -> dict[str, float]:
+    """Return the parts of totals as shares of the station: Zipf's law, small sundries.
+
+    Other counts of the same rule get shares that add up to 1, unless a total stands
+    among them: then they are few, such as invalid votes beside the valid ones.
+    """
+    shares: dict[str, float] = {}
+    for total in order:
+        parts = form.sums[total]
+        leaves = [p for p in parts if p not in form.sums and p not in shares]
+        if any(part in form.sums for part in parts):
+            drawn = rng.gamma(1.2, 0.015, len(leaves))
         else:
-            ranks = rng.permutation(len(leaves)) + 1
-            shares = ranks ** -float(rng.uniform(0.4, 1.6)) * rng.gamma(
-                6, 1 / 6, ranks.size
-            )
-            shares = shares / shares.sum()
-        sizes.update(zip(leaves, shares.tolist(), strict=True))
-    for name in form.field_names:
-        if name not in totals and name not in sizes:
-            sizes[name] = float(rng.beta(1, 2))
-    return sizes
+            ranks = rng.permutation(len(leaves)) + 1.0
+            drawn = ranks ** -rng.uniform(0.4, 1.6) * rng.gamma(6, 1 / 6, len(leaves))
+            drawn = drawn / max(drawn.sum(), 1e-9)
+        shares.update(zip(leaves, drawn.tolist(), strict=True))
+    return shares
+
+
+def _total(form: TallyForm, total: str, counts: dict[str, int]) -> int:
+    return sum(counts[part] for part in form.sums[total])
+
+
+def _shrink(
+    form: TallyForm, order: list[str], counts: dict[str, int], limits: dict[str, int]
+) -> None:
+    """Fill in all totals; make the parts of one smaller until its boxes hold it."""
+    leaves = {p for total in order for p in form.sums[total]} - set(order)
+    while True:
+        for total in order:
+            counts[total] = _total(form, total, counts)
+        if all(counts[total] <= limits[total] for total in order):
+            return
+        for name in leaves:
+            counts[name] = int(0.85 * counts[name])
 
 
 def _slip(value: int, limit: int, rng: np.random.Generator) -> int:
@@ -76,21 +94,21 @@ def draw_counts(
     ``1 - sums_hold``. No count is longer than its boxes.
     """
     limits = {f.name: 10 ** len(f.rectangles) - 1 for f in form.fields}
-    sizes = _draw_leaves(form, rng)
     order = sum_order(form)
-    smallest = min([limits[t] for t in order] or [max(limits.values())])
-    station = smallest * float(rng.beta(1.3, 1.8))
-    for _ in range(200):
-        counts = {n: int(round(station * size)) for n, size in sizes.items()}
-        for name in form.field_names:  # circular totals are free numbers
-            counts.setdefault(name, 0)
-        for total in order:
-            counts[total] = sum(counts[p] for p in form.sums[total])
-        if all(counts[name] <= limits[name] for name in limits):
-            break
-        station *= 0.85
+    shares = _draw_shares(form, order, rng)
+    station = min([limits[total] for total in order], default=0)
+    station = station * float(rng.beta(1.3, 1.8))
+    counts = {}
+    for name, limit in limits.items():
+        if name in shares:
+            value = round(station * shares[name])
+            # More than its boxes hold: anything that they do hold.
+            counts[name] = value if value <= limit else int(rng.integers(limit + 1))
+        elif name not in order:  # in no rule, or in rules that go round in circles
+            counts[name] = int(limit * rng.beta(1, 2))
+    _shrink(form, order, counts, limits)
     for total in order:
-        value = min(sum(counts[p] for p in form.sums[total]), limits[total])
+        value = min(_total(form, total, counts), limits[total])
         slips = rng.random() >= sums_hold
         counts[total] = _slip(value, limits[total], rng) if slips else value
     return np.array([counts[name] for name in form.field_names], dtype=np.int64)

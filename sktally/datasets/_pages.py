@@ -14,7 +14,7 @@ from sktally.datasets._counts import draw_counts
 from sktally.datasets._damage import check_degrade
 from sktally.datasets._print import print_form, upright_matrix
 from sktally.datasets._random import RandomState, as_generator
-from sktally.datasets._sheet import Recipe, draw_hand, fill_in, page_damage, take
+from sktally.datasets._sheet import Recipe, draw_hand_and_damage, fill_in, take
 from sktally.datasets._strokes import STYLES
 from sktally.datasets._warp import map_points
 from sktally.exceptions import TallyError
@@ -209,8 +209,7 @@ def _make(n_pages: int, recipe: Recipe, rng: np.random.Generator) -> Bunch:
     # One stream a page: page i is the same however many pages follow it.
     for i, page_rng in enumerate(rng.spawn(n_pages)):
         counts[i] = draw_counts(form, page_rng, recipe.sums_hold)
-        damage = page_damage(recipe, page_rng)
-        writer = draw_hand(recipe, damage, page_rng)
+        writer, damage = draw_hand_and_damage(recipe, page_rng)
         raster, boxes[i] = fill_in(recipe, blank, counts[i], writer, page_rng)
         page, pose = take(recipe, raster, damage, page_rng)
         pages.append(page)

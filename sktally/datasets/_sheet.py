@@ -13,19 +13,19 @@ import numpy as np
 from sktally.datasets._counts import write_boxes
 from sktally.datasets._damage import Damage, draw_damage, expose
 from sktally.datasets._extras import draw_scribbles, draw_stains
+from sktally.datasets._legible import keep_legible
 from sktally.datasets._print import DOT_GRID
 from sktally.datasets._strokes import (
     Writer,
     draw_strokes,
     draw_writer,
-    firm,
     follow_dots,
     write_symbol,
 )
 from sktally.datasets._warp import Pose, draw_pose, warp_page
 from sktally.form import TallyField, TallyForm
 
-__all__ = ["Recipe", "draw_hand", "fill_in", "page_damage", "take"]
+__all__ = ["Recipe", "draw_hand_and_damage", "fill_in", "take"]
 
 _FINER = 3  # handwriting is drawn this much larger, then reduced
 _SPILL = 0.6  # how far ink may leave its box, in box heights
@@ -76,26 +76,29 @@ def _write_field(
         np.maximum(part, small, out=part)
 
 
-def page_damage(recipe: Recipe, rng: np.random.Generator) -> Damage:
-    """Return damage of a page; its blur is drawn for cells of about 31 pixels."""
+def draw_hand_and_damage(
+    recipe: Recipe, rng: np.random.Generator
+) -> tuple[Writer, Damage]:
+    """Return the writer of a page and how it is taken.
+
+    Blur is drawn for boxes of about 31 pixels, and made to suit those of the page.
+    Blocks are rare where there are no guide dots.
+    """
+    form = recipe.form
     damage = draw_damage(rng, recipe.degrade)
-    heights = recipe.form.box_array()[..., 3]
-    ratio = float(np.clip(np.nanmedian(heights) * recipe.scale / 31, 0.3, 3))
+    height = float(np.nanmedian(form.box_array()[..., 3])) * recipe.scale
+    ratio = float(np.clip(height / 31, 0.3, 3))
     enlarged = max(1 / damage.detail - 1, 0) * 0.5
     damage = replace(
         damage,
         blur=float(np.hypot(damage.blur, enlarged)) * ratio * 0.8,
         motion=(damage.motion[0] * ratio, damage.motion[1] * ratio),
     )
-    given = {key: value for key, value in recipe.lens.items() if value is not None}
-    return replace(damage, **given)  # type: ignore[arg-type]
-
-
-def draw_hand(recipe: Recipe, damage: Damage, rng: np.random.Generator) -> Writer:
-    """Return the writer of a page: blocks are rare where there are no guide dots."""
-    dotted = any(field.guide_dots for field in recipe.form.fields)
+    dotted = any(field.guide_dots for field in form.fields)
     writer = draw_writer(rng, recipe.style, p_blocks=0.6 if dotted else 0.08)
-    return firm(writer) if damage.kind == "fax" else writer
+    writer, damage = keep_legible(writer, damage, height)
+    given = {key: value for key, value in recipe.lens.items() if value is not None}
+    return writer, replace(damage, **given)  # type: ignore[arg-type]
 
 
 def fill_in(

@@ -19,7 +19,6 @@ __all__ = [
     "Writer",
     "draw_strokes",
     "draw_writer",
-    "firm",
     "follow_dots",
     "write_symbol",
 ]
@@ -58,7 +57,7 @@ class Writer:
     tremor : float
         Amplitude of the wobble along a stroke, in digit heights.
     skip : float
-        Probability that a piece of a stroke leaves no ink.
+        Probability that a piece of a stroke leaves hardly any ink.
     overshoot : float
         How far straight strokes run on, in digit heights.
     habits : dict of str to Glyph
@@ -138,16 +137,10 @@ def draw_writer(
         ink=float(np.clip(1.08 - 0.62 * rng.random() ** 1.6, 0.4, 1)),
         shake=float(0.008 + 0.04 * careful**1.5),
         tremor=float(0.015 * rng.random() ** 3),
-        skip=float(0.12 * rng.random() ** 5),
+        skip=float(0.1 * rng.random() ** 5),
         overshoot=float(max(rng.normal(0, 0.05), -0.03)),
         habits=habits,
     )
-
-
-def firm(writer: Writer) -> Writer:
-    """Return the same hand pressing harder: fainter ink is lost in one-bit scans."""
-    pen, ink = max(writer.pen, 0.045), max(writer.ink, 0.8)
-    return replace(writer, pen=pen, ink=ink, swell=0.4 * writer.swell)
 
 
 def follow_dots(
@@ -275,7 +268,7 @@ def _pen(points: np.ndarray, writer: Writer, rng: np.random.Generator) -> Stroke
     widths = writer.pen * (1 + 0.6 * writer.swell * wave)
     darkness = 1 - writer.swell * 0.5 * (1 + np.sin(rate * 1.7 * t + d))
     if writer.skip > 0.004:
-        darkness = darkness * (rng.random(len(points)) > writer.skip)
+        darkness = darkness * np.where(rng.random(len(points)) < writer.skip, 0.15, 1)
     return Stroke(points, widths, darkness)
 
 

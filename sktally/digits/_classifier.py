@@ -25,11 +25,11 @@ __all__ = ["CNNClassifier"]
 class CNNClassifier(ClassifierMixin, BaseEstimator):
     """Classify cells with a small convolutional network.
 
-    The default is the tuned network of the paper: three convolutions of 3 x 3 with
+    The default is the tuned network of [1]_: three convolutions of 3 x 3 with
     64, 96 and 112 filters, each with ReLU and 2 x 2 max-pool, fully connected layers
     of 150 and 70, dropout 0.1, softmax, Adam, cross-entropy, 20 epochs. "Same"
     padding, dropout after every block and hidden layer, and the batch size are the
-    choice of sktally; the paper does not state them.
+    choice of sktally; [1]_ does not state them.
 
     Any range of pixels works: `fit` measures their median (the background of a
     digit cell) and standard deviation, and the network sees
@@ -132,16 +132,16 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     References
     ----------
-    M. Challú, E. Seira and A. Simpser, The quality of vote tallies: causes and
-    consequences, American Political Science Review 114 (2020) 1071-1085.
-    https://github.com/skorch-dev/skorch
+    .. [1] M. Torres and F. Cantú (2022). "Learning to See: Convolutional Neural
+       Networks for the Analysis of Social Science Data". Political Analysis 30(1),
+       113-131.
 
     Examples
     --------
     >>> from sklearn.datasets import load_digits
     >>> from sktally import CNNClassifier
     >>> X, y = load_digits(return_X_y=True)
-    >>> digits = CNNClassifier(filters=(8, 16), hidden=(32,), max_epochs=4,
+    >>> digits = CNNClassifier(filters=(8, 16), hidden=(32,), max_epochs=8,
     ...                        learning_rate=0.01, random_state=0)
     >>> digits.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) > 0.85
     True

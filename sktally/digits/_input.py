@@ -36,11 +36,10 @@ def images_for_predict(estimator, X) -> np.ndarray:
     """Return images of the shape that `estimator` was fitted on, or raise."""
     shape = estimator.image_shape_
     X = _stacked(X)
-    ndim = X.ndim if isinstance(X, np.ndarray) else None
-    if ndim in (None, estimator._input_ndim) or ndim < 2:
+    if estimator._input_ndim == 2 and getattr(X, "ndim", 2) == 2:
         X = validate_data(estimator, X, reset=False, **_PIXELS)
-    else:  # flat rows for a model fitted on images, or the other way round
-        X = check_array(X, **_PIXELS)
+    else:  # images; or flat rows for a model fitted on images, or the reverse
+        X = check_array(X, input_name="X", **_PIXELS)
     images = X.reshape(len(X), *shape) if _is_flat(X, shape) else _unflatten(X)
     if images.shape[1:] != shape:
         raise TallyError(

@@ -185,5 +185,5 @@ class DigitNet(NeuralNet):
             with torch.inference_mode():
                 self.module_.eval()
                 logits = self.infer(torch.from_numpy(chunk))
-                answers.append(logits.softmax(1)[:n].cpu().numpy())
+                answers.append(logits.softmax(1)[:n].float().cpu().numpy())
         return np.concatenate(answers)

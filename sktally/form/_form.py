@@ -52,8 +52,9 @@ class TallyForm(FormPart):
         Rules such as ``{"valid": ["01", "02"]}``: the first should be the sum of
         the others.
     blank_right : {"missing", "zero", "shift"}, default="missing"
-        Value of a count with an empty or crossed box to the right of a digit,
-        such as ``32_``: unread; 320; or 32. Its status is "ambiguous" always.
+        Value of a count with an empty box to the right of a digit, such as ``32_``:
+        unread; 320; or 32. A crossed box there counts as zero (``x2x`` is 20). The
+        status of both is "ambiguous".
     printed : list of PrintedMark, optional
         What else is printed on the blank form.
     reference : TallyReference, optional

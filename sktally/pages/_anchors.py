@@ -340,4 +340,6 @@ def _match_upright(
         borderValue=255.0,
     )
     place, score = _peak(_correlate(window.astype(np.float32), ink, weight))
+    if min(place) < 0.5 or max(place) > 2 * reach - 0.5:
+        score = 0.0  # still rising at the edge: the slope of something further off
     return origin + linear @ (place + at), score

@@ -66,7 +66,7 @@ class Reference:
 
 
 def find_features(
-    page: np.ndarray, size: int = WORKING_SIZE
+    page: np.ndarray, size: int = WORKING_SIZE, *, blur: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Find SIFT features of a page brought to a long side of `size` pixels.
 
@@ -76,6 +76,8 @@ def find_features(
         uint8 grey page.
     size : int
         Working size in pixels.
+    blur : float
+        Standard deviation in working pixels by which the page is blurred first.
 
     Returns
     -------
@@ -88,12 +90,14 @@ def find_features(
     shape = [max(1, round(side * scale)) for side in page.shape]
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     small = cv2.resize(page, (shape[1], shape[0]), interpolation=how)
-    sift = cv2.SIFT_create(nfeatures=_MOST_FEATURES, contrastThreshold=_CONTRAST)
+    if blur:
+        small = cv2.GaussianBlur(small, (0, 0), blur)
+    sift = cv2.SIFT.create(nfeatures=_MOST_FEATURES, contrastThreshold=_CONTRAST)
     keypoints, descriptors = sift.detectAndCompute(small, None)
     if descriptors is None or not len(keypoints):
         return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
     stretch = np.array(page.shape[::-1]) / shape[::-1]
-    points = (cv2.KeyPoint.convert(keypoints) + 0.5) * stretch - 0.5
+    points = (np.array(cv2.KeyPoint.convert(keypoints)) + 0.5) * stretch - 0.5
     return points.astype(np.float32), descriptors
 
 

@@ -11,14 +11,21 @@ import cv2
 import numpy as np
 
 from sktally.form import TallyForm
+from sktally.pages._registration import apply_homography
+from sktally.pages._view import reduce_page
 
-__all__ = ["FormPrint", "draw_print"]
+__all__ = ["FormPrint", "PageEvidence", "draw_print"]
 
-# Pixels of the longer side of the rectified page. Lines of a form stay visible,
-# bends of the paper of half a percent are two pixels and vanish in the blur.
-LONG_SIDE = 480
-_BLUR = 1.2
-_SHIFT = 4  # one unit of 16 sub-pixels for drawing
+# Height in pixels at which boxes are compared, and bounds for the page: where boxes
+# are smaller the pen inside them hides the lines; finer than that nothing is gained.
+_BOX = 22.0
+_LONG = (480.0, 960.0)
+_SOFT = 400.0
+_BLUR = 1.0  # lines may be off by about two pixels
+_WINDOW = 27  # pixels over which shadow and contrast are evened out
+_FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
+_POINTS = 12000  # more do not change the answer in its second digit
+_SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 
 
 def draw_print(form: TallyForm, scale: float) -> np.ndarray:
@@ -72,64 +79,93 @@ def draw_print(form: TallyForm, scale: float) -> np.ndarray:
     return canvas.astype(np.float32) / 255
 
 
-def _even(image: np.ndarray) -> np.ndarray:
-    """Take away what changes slowly: shadows, tint, paper."""
-    soft = cv2.GaussianBlur(image, (0, 0), _BLUR)
-    return soft - cv2.blur(image, (25, 25))
-
-
 class FormPrint:
-    """Hold the drawn print of a form, ready to be compared with pages.
+    """Hold the drawn print of a form at one scale, ready to be compared with pages.
 
     Parameters
     ----------
     form : TallyForm
         Its field frames and printed marks other than texts are used.
+    long_side : float
+        Pixels of the longer side of the form's page.
     """
 
-    def __init__(self, form: TallyForm) -> None:
-        scale = LONG_SIDE / max(form.page.width, form.page.height)
+    def __init__(self, form: TallyForm, long_side: float) -> None:
+        scale = long_side / max(form.page.width, form.page.height)
         drawn = draw_print(form, scale)
-        self._size = drawn.shape[::-1]
+        near = np.flatnonzero(cv2.dilate(drawn, np.ones((7, 7))) > 0.05)
+        if near.size > _POINTS:
+            near = near[:: near.size // _POINTS + 1]
+        y, x = np.divmod(near, drawn.shape[1])
         # Pixel u of the drawing shows form unit (u + 0.5) / scale.
-        self._to_form = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, scale]]) / scale
-        self._near = cv2.dilate(drawn, np.ones((9, 9))) > 0.05
-        expected = _even(drawn)[self._near]
+        self._points = (np.column_stack([x, y]) + 0.5) / scale
+        expected = _even_out(np.uint8(255 - 255 * drawn)).ravel()[near]
         self._expected = expected - expected.mean() if expected.size else expected
 
-    def __bool__(self) -> bool:
-        return bool(self._expected.size)
+    def agreement(self, even: np.ndarray, homography: np.ndarray) -> float | None:
+        """Return the correlation of a page, evened out, with the drawn print."""
+        if not self._expected.size:
+            return None
+        at = apply_homography(homography, self._points).astype(np.float32)
+        seen = cv2.remap(
+            even, at[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )[0]
+        seen = seen - seen.mean()
+        power = float((seen**2).sum()) + 1e-3 * seen.size
+        power *= float((self._expected**2).sum())
+        return float((self._expected * seen).sum() / np.sqrt(power))
 
-    def agreement(self, page: np.ndarray, homography: np.ndarray) -> float | None:
-        """Return the correlation of a page with the drawn print.
+
+def _even_out(page: np.ndarray) -> np.ndarray:
+    """Return darkness against the surroundings over the local contrast."""
+    soft = cv2.GaussianBlur(page, (0, 0), _BLUR).astype(np.float32)
+    dark = cv2.blur(soft, (_WINDOW, _WINDOW)) - soft
+    contrast = cv2.sqrt(cv2.blur(dark * dark, (_WINDOW, _WINDOW)) + _FLOOR**2)
+    # A pen is darker than any line: cut, so that it counts no more.
+    return np.clip(dark / contrast, -1.0, 1.5)
+
+
+class PageEvidence:
+    """Compare one page with the print of one form, anywhere it may lie.
+
+    Two scales are compared and the better one counts: small boxes full of ink need
+    the fine one, bent paper the coarse one, on which it is off by fewer pixels.
+
+    Parameters
+    ----------
+    page : ndarray of shape (height, width)
+        Grey page.
+    form : TallyForm
+        Form.
+    """
+
+    def __init__(self, page: np.ndarray, form: TallyForm) -> None:
+        page_long = max(form.page.width, form.page.height)
+        heights = [box[3] for field in form.fields for box in field.rectangles]
+        fine = float(np.clip(_BOX / np.median(heights) * page_long, *_LONG))
+        self._levels = []
+        for side in (fine, max(fine / 2, _SOFT)):
+            view = reduce_page(page, side)
+            to_view = np.linalg.inv(view.to_page)
+            self._levels.append(
+                (FormPrint(form, side), _even_out(view.image), to_view)
+            )
+
+    def agreement(self, homography: np.ndarray) -> float | None:
+        """Return how well the printed lines agree with a map to page pixels.
 
         Parameters
         ----------
-        page : ndarray of shape (height, width)
-            Grey page; a reduced one will do.
         homography : ndarray of shape (3, 3)
-            Form units to pixels of `page`.
+            Form units to page pixels.
 
         Returns
         -------
         float or None
-            -1 to 1; None where the form describes nothing to compare with.
+            Correlation, -1 to 1; None where the form describes nothing to compare.
         """
-        if not self:
-            return None
-        flat = cv2.warpPerspective(
-            page,
-            homography @ self._to_form,
-            self._size,
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        seen = -_even(flat.astype(np.float32))[self._near]
-        # One stroke of a pen is darker than any line: cut, it counts no more.
-        spread = float(np.sqrt(np.mean(seen**2))) + 1.0
-        seen = np.clip(seen, -2 * spread, 2 * spread)
-        seen -= seen.mean()
-        # Three grey levels of contrast are noise on blank paper, not print.
-        power = float((seen**2).sum()) + seen.size * 3.0**2
-        power *= float((self._expected**2).sum())
-        return float((self._expected * seen).sum() / np.sqrt(power))
+        scores = [
+            drawn.agreement(even, to_view @ homography)
+            for drawn, even, to_view in self._levels
+        ]
+        return max((s for s in scores if s is not None), default=None)

@@ -24,7 +24,7 @@ from sktally.pages._features import (
     match_features,
     read_reference,
 )
-from sktally.pages._registration import Registration
+from sktally.pages._registration import Registration, form_quads, turn_page
 from sktally.pages._snap import snap_fields
 
 __all__ = ["register_by_reference"]
@@ -32,11 +32,14 @@ __all__ = ["register_by_reference"]
 # From pages 1-250 of indonesia-2024 (benchmarks/registration.py): fields in place
 # score 0.58 and more, mostly 0.95; half-way wrong ones up to 0.46, pages of other
 # forms up to 0.2, a shift by one whole box 0.6 to 0.75.
-_GATE = 0.5
-_SURE = 0.8  # below it other starts are tried, and the best is taken
+_GATE = 0.55
+_SURE = 0.75  # below it other starts are tried, and the best is taken
 _CHANCE = 12  # as many features agree with some place on a page of another form
 _FEW = 20  # a page with fewer features has no print to speak of
 _OTHER_SIZES = (350, 700)
+_MOST_SHIFTS = 3
+_SOFT = 1.4  # the median is softer than a page: places that are right correlate 0.6
+_AGAIN = 2  # how often a place that fits half is snapped again from where it got to
 
 
 @dataclass(frozen=True)
@@ -67,8 +70,9 @@ def register_by_reference(
     shadow, as long as enough print is in view. Features of the page are matched
     with those of the reference, a homography is fitted, and every field is snapped
     to its printed frames. How well the worst field's frames fit is the score; where
-    it is poor other starts are tried: other working sizes, the second-best fit, and
-    one row up or down, since rows look alike.
+    it is poor other starts are tried: one row, column or box on, since they look
+    alike, the second-best fit, other working sizes, and a form that just fills the
+    page, in all four turns.
 
     Parameters
     ----------
@@ -76,7 +80,7 @@ def register_by_reference(
         uint8 grey page, dark ink on light paper.
     form : TallyForm
         A form with a reference.
-    min_score : float, default=0.5
+    min_score : float, default=0.55
         Pages whose score is lower are refused.
 
     Returns
@@ -161,23 +165,29 @@ def _starts(
             pairs = pairs[~agree]
         if size == WORKING_SIZE:
             for start in found[:1]:
-                for shift in _row_shifts(form):
+                for shift in _like_shifts(form):
                     yield _Start(start.homography @ shift, start.agree), 0
+    for turn in (0, 180, 90, 270):
+        turned, back = turn_page(page, turn)
+        size = np.array(turned.shape[::-1]) / (form.page.width, form.page.height)
+        yield _Start(back @ np.diag([*size, 1.0]), 0), 0
 
 
-def _row_shifts(form: TallyForm) -> list[np.ndarray]:
-    """Return moves by one row or column up and down, where fields look alike."""
+def _like_shifts(form: TallyForm) -> list[np.ndarray]:
+    """Return moves by one row, column or box after which the form looks alike."""
     boxes = [np.array(field.rectangles) for field in form.fields]
+    pairs = [(own[:1], own[1:2]) for own in boxes if len(own) > 1]
+    pairs += list(zip(boxes, boxes[1:], strict=False))
     steps: list[np.ndarray] = []
-    for one, other in zip(boxes, boxes[1:], strict=False):
+    for one, other in pairs:
         if one.shape != other.shape or not np.allclose(one[:, 2:], other[:, 2:], 0.1):
             continue
         step = other[0, :2] - one[0, :2]
         near = 0.2 * one[0, 2:].min()
-        if not any(np.abs(np.abs(step) - np.abs(s)).max() < near for s in steps):
+        if not any(np.abs(step - known).max() < near for known in steps):
             steps.append(step)
     shifts = []
-    for step in steps[:2]:
+    for step in steps[:_MOST_SHIFTS]:
         for sign in (-1, 1):
             shift = np.eye(3)
             shift[:2, 2] = sign * step
@@ -189,19 +199,41 @@ def _settle(
     page: np.ndarray, form: TallyForm, reference: Reference, start: _Start
 ) -> _Place:
     """Snap the fields at one start and score it by its worst field."""
-    quads, scores = snap_fields(page, form, start.homography)
-    framed = np.isfinite(scores)
-    if framed.any():
-        score = float(scores[framed].min())
+    matrix = start.homography
+    quads, scores = snap_fields(page, form, matrix)
+    if np.isfinite(scores).any():
+        score = float(np.nanmin(scores))
+        flat = form_quads(form).reshape(-1, 2)
+        known = np.isfinite(flat[:, 0])
+        for _ in range(_AGAIN):
+            if score >= _SURE or np.nanmax(scores) < _GATE:
+                break
+            again, _ = cv2.findHomography(flat[known], quads.reshape(-1, 2)[known])
+            if again is None:
+                break
+            closer, rescored = snap_fields(page, form, again)
+            if np.nanmin(rescored) <= score:
+                break
+            matrix, quads, scores = again, closer, rescored
+            score = float(np.nanmin(scores))
     elif reference.median is not None:
-        score = _likeness(page, form, reference.median, start.homography)
+        score = _SOFT * _likeness(page, form, reference.median, matrix)
     else:
         raise FormError(
             f"form {form.name!r}: no field has a printed `frame` and its reference "
             "keeps no median page, so that no registration can be verified; state "
             "`frame` or make the reference anew with `sktally form learn FORM PAGE...`"
         )
-    return _Place(start.homography, start.agree, quads, scores, score)
+    if not _in_view(page, quads[np.isnan(scores)]):
+        score = 0.0
+    return _Place(matrix, start.agree, quads, scores, min(score, 1.0))
+
+
+def _in_view(page: np.ndarray, quads: np.ndarray) -> bool:
+    """Tell whether the middle of every box is on the page."""
+    middle = quads.mean(axis=-2)
+    limit = np.array(page.shape[::-1]) - 0.5
+    return not ((middle < -0.5) | (middle > limit)).any()  # NaN is neither: padding
 
 
 def _likeness(

@@ -25,15 +25,28 @@ from sktally.pages._snap import snap_fields
 
 __all__ = ["register_page"]
 
-# After the anchors a field is at most this share of a box height from its frame:
-# 0.25 on indonesia-2019-c1 where one of four squares is erased.
-_SNAP_REACH = 0.5
+# After the anchors a field is mostly within this share of a box height of its frame,
+_NEAR_REACH = 0.1
+# and within this one where the paper is folded; on indonesia-2019-c1 0.25 where one
+# of four squares is erased.
+_FAR_REACH = 0.6
+# A frame that fits so well needs no further search, and a place further off must
+# fit better by so much: beside a frame there is often another line like it.
+_SHARP, _GAIN = 0.6, 0.15
 # Anchors place a box to 0.3 % of its size on a flat page, snapping to about 1.5 %:
 # smaller moves than this share of a box height are its grid and not bent paper.
-_SNAP_STEP = 0.04
+_STEP = 0.04
 # Two turns whose evidence differs by less are equally likely; on the ten pages of
 # indonesia-2019-c1 upright and upside down differ by 0.7 and more.
 _TIE = 0.1
+# Half of the fields must show their frames so well; on indonesia-2019-c1 the median
+# field scores 0.7 and more, 0.5 at a third of its resolution, below 0.1 elsewhere.
+_FRAMES = 0.3
+# Marks that score so well are no accident; see `_locate._STRONG`.
+_SOUND = 0.75
+# Largest misfit, as a share of the longer side, of three anchors where the form
+# describes nothing else; 0.07 % at most on indonesia-2019-c1.
+_BARE_RESIDUAL = 0.004
 
 
 def register_page(
@@ -127,7 +140,7 @@ def register_page(
     _check_fit(form, attempts[0], min_agreement, max_residual)
     best = _break_tie(form, attempts)
     quads, field_scores = _snap(image, form, best.homography)
-    _check_inside(form, quads, image.shape)
+    _check_boxes(form, quads, field_scores, image.shape)
     return Registration(
         homography=best.homography,
         quads=quads,
@@ -143,12 +156,16 @@ def register_page(
 def _snap(
     image: np.ndarray, form: TallyForm, homography: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Snap the fields to their frames, where that moves them noticeably."""
-    quads, scores = snap_fields(image, form, homography, reach=_SNAP_REACH)
+    """Snap the fields to their frames, where that is clearly better."""
     plain = apply_homography(homography, form_quads(form))
+    quads, scores = snap_fields(image, form, homography, reach=_NEAR_REACH)
+    if (scores < _SHARP).any():
+        far, far_scores = snap_fields(image, form, homography, reach=_FAR_REACH)
+        better = far_scores > scores + _GAIN
+        quads[better], scores[better] = far[better], far_scores[better]
     moved = np.linalg.norm(quads - plain, axis=-1)
     height = np.linalg.norm(plain[..., 3, :] - plain[..., 0, :], axis=-1)
-    slight = np.nanmax(moved, axis=(1, 2)) < _SNAP_STEP * np.nanmedian(height, axis=1)
+    slight = np.nanmax(moved, axis=(1, 2)) < _STEP * np.nanmedian(height, axis=1)
     quads[slight] = plain[slight]
     return quads, scores
 
@@ -224,21 +241,39 @@ def _check_fit(
 ) -> None:
     """Refuse a page whose anchors contradict each other or whose print is missing."""
     long = max(form.page.width, form.page.height)
+    if best.agreement is None and best.used.sum() == 3:
+        # Three anchors cannot correct a page seen at an angle, and nothing printed
+        # would show the damage, so the page must lie flat.
+        max_residual = min(max_residual, _BARE_RESIDUAL)
     if best.agreement is not None and best.agreement < min_agreement:
-        raise FormMismatchError(
-            f"{int(best.used.sum())} of {len(best.used)} marks of form {form.name!r} "
-            "are in place, but its printed frames and lines are not (agreement "
-            f"{best.agreement:.2f}, needed {min_agreement:.2f}). {_hint(form)}"
+        message = (
+            f"the printed frames and lines of form {form.name!r} are not where its "
+            f"anchors would have them (agreement {best.agreement:.2f}, needed "
+            f"{min_agreement:.2f}). {_hint(form)}"
+        )
+        if best.used.all() and best.scores.min() >= _SOUND:
+            raise FormMismatchError(f"all anchors found, but {message}")
+        raise RegistrationError(
+            f"{int(best.used.sum())} of {len(best.used)} marks may be found, but "
+            f"{message}"
+        )
+    if best.mirrored:
+        raise RegistrationError(
+            "the page is mirrored: the mirror image of the form fits its printed "
+            "lines better. Scan the front of the sheet, or flip the picture"
         )
     if best.residual > max_residual * long:
         raise RegistrationError(
-            f"the anchors contradict each other: residual {best.residual:.1f} form "
-            f"units, at most {max_residual * long:.1f} allowed. {_hint(form)}"
+            f"the anchors contradict each other or the page is seen at an angle: "
+            f"residual {best.residual:.1f} form units, at most "
+            f"{max_residual * long:.1f} allowed. {_hint(form)}"
         )
 
 
-def _check_inside(form: TallyForm, quads: np.ndarray, shape: tuple[int, ...]) -> None:
-    """Refuse a page that does not show all boxes."""
+def _check_boxes(
+    form: TallyForm, quads: np.ndarray, scores: np.ndarray, shape: tuple[int, ...]
+) -> None:
+    """Refuse a page that does not show all boxes, or not their frames."""
     height, width = shape[:2]
     sides = np.linalg.norm(quads[..., 2, :] - quads[..., 0, :], axis=-1)
     slack = 0.1 * sides[..., None]
@@ -250,4 +285,11 @@ def _check_inside(form: TallyForm, quads: np.ndarray, shape: tuple[int, ...]) ->
         raise RegistrationError(
             f"the page is cut off: boxes of field {names} lie outside the "
             f"{width} x {height} image. Scan the whole page"
+        )
+    framed = scores[np.isfinite(scores)]
+    if framed.size and np.median(framed) < _FRAMES:
+        listed = ", ".join(f"{score:.2f}" for score in framed[:8])
+        raise FormMismatchError(
+            "the box frames of the fields are not where the anchors would have them "
+            f"(scores {listed}; needed {_FRAMES:.2f} in most). {_hint(form)}"
         )

@@ -122,18 +122,20 @@ def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:
             continue
         broken = _broken_sums(form, read.counts[i])
         for j, name in enumerate(form.field_names):
-            count = int(read.counts[i, j])
+            count, status = int(read.counts[i, j]), str(read.status[i, j])
+            # On a page that was located, a field without all its cells.
+            status = "failed" if status == "unread" else status
             yield base | {
                 "field": name,
                 "boxes": read.boxes[i, j],
                 "count": count if count >= 0 else None,
                 "confidence": float(read.confidence[i, j]),
                 "tally_quality": float(read.tally_quality[i]),
-                "status": read.status[i, j],
+                "status": status,
                 "message": "; ".join(
                     text
                     for text in (
-                        _why(read.status[i, j], read.boxes[i, j]),
+                        _why(status, read.boxes[i, j]),
                         *broken.get(name, ()),
                     )
                     if text
@@ -156,6 +158,10 @@ def _name(page: object, number: int) -> tuple[str, int]:
 
 
 def _why(status: str, boxes: str) -> str:
+    if status == "failed":
+        return "a box of this field lies outside the page; look at the page"
+    if status == "ambiguous" and not any(box.isdigit() for box in boxes):
+        return f"no digit and an empty last box in {boxes!r}; look at the page"
     if status == "ambiguous":
         return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
     return ""

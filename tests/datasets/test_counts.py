@@ -70,6 +70,13 @@ def test_counts_fit_their_boxes(sums, places):
             assert all(len(str(c)) <= n for c, n in zip(counts, places, strict=True))
 
 
+def test_short_fields_do_not_shrink_the_others():
+    form, rng = form_with({"d": ["a", "b"]}, (4, 3, 1, 4)), np.random.default_rng(0)
+    a, _, c, d = np.array([draw_counts(form, rng, 1) for _ in range(200)]).T
+    assert np.median(d) > 1500 and np.median(a) > 600
+    assert set(c) == set(range(9))
+
+
 @given(
     count=st.integers(0, 9999),
     extra=st.integers(0, 3),
