@@ -192,5 +192,5 @@ def _bend(path: np.ndarray) -> np.ndarray:
     """Return the root mean square distance of paths from straight lines."""
     x = np.linspace(-1, 1, path.shape[1])
     centred = path - path.mean(axis=1, keepdims=True)
-    slope = centred @ x / (x @ x)
+    slope = (centred * x).sum(axis=1) / (x**2).sum()
     return np.sqrt(((centred - slope[:, None] * x) ** 2).mean(axis=1))

@@ -9,9 +9,8 @@ import numpy as np
 
 __all__ = ["SPECK", "CleanCells", "Pieces"]
 
-# All lengths are shares of the cell's side. They were chosen by looking at pages
-# 1-250 of indonesia-2024 and at synthetic cells, and accuracy there is flat
-# around them.
+# All lengths are shares of the cell's side, chosen by looking at pages 1-250 of
+# indonesia-2024 and at synthetic cells.
 # Least length of the longest piece of ink; less is a speck in an empty box.
 SPECK = 0.17
 # Least length of a piece of a broken stroke, and its least weight as a share of

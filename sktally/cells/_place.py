@@ -44,9 +44,11 @@ def place_ink(
         float32.
     """
     n, height, width = ink.shape
-    mass = np.maximum(ink.sum(axis=(1, 2)), 1e-6)
-    y = ink.sum(axis=2) @ np.arange(height, dtype=np.float32) / mass
-    x = ink.sum(axis=1) @ np.arange(width, dtype=np.float32) / mass
+    # Sums and no matrix products: those round differently for other cells beside it.
+    rows, columns = ink.sum(axis=2), ink.sum(axis=1)
+    mass = np.maximum(rows.sum(axis=1), 1e-6)
+    y = (rows * np.arange(height, dtype=np.float32)).sum(axis=1) / mass
+    x = (columns * np.arange(width, dtype=np.float32)).sum(axis=1) / mass
     extent = np.maximum(
         (box[:, 2] - box[:, 0]) * pixel[0], (box[:, 3] - box[:, 1]) * pixel[1]
     )

@@ -8,28 +8,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import cv2
 import numpy as np
 
 from sktally.form import TallyForm
-from sktally.pages._anchors import Mark, draw_mark, find_mark, form_marks, match_mark
-from sktally.pages._fit import (
-    Guess,
-    fit_marks,
-    fit_residual,
-    guess_affine,
-    is_plausible,
-    jacobian,
-)
+from sktally.pages._anchors import form_marks, match_mark
+from sktally.pages._fit import Guess, fit_marks, fit_residual, is_plausible, jacobian
 from sktally.pages._print import PageEvidence
-from sktally.pages._registration import apply_homography, turn_page
+from sktally.pages._registration import apply_homography
+from sktally.pages._search import (
+    CANDIDATE,
+    PLANS,
+    Found,
+    Plan,
+    likely_turns,
+    search_page,
+)
 from sktally.pages._view import View, reduce_page
 
 __all__ = ["Attempt", "locate_form"]
 
-# A candidate of the search must correlate at least so well; refinement in an
-# upright window at a finer scale then decides.
-_CANDIDATE = 0.40
 # Marks this good are believed wherever they are; on indonesia-2019-c1 sound marks
 # score 0.85 and more, damaged ones and strokes that look like them 0.61 to 0.69.
 _STRONG = 0.75
@@ -42,14 +39,6 @@ _FLAT = 0.002
 # Sure enough not to look further: pages of other forms, halves of pages and wrong
 # turns reach 0.15 at most, right ones 0.31 (bent, photographed) to 0.96.
 _SURE = 0.35
-_FILLED = (0.72, 1.3, 1.25, 14.0)  # scale, scale, ratio of scales, degrees
-_LOOSE = (0.75, 1.35, 1.4, 30.0)
-# How far a candidate may lie from where an affine map puts it, as a share of the
-# longer side: a page held at an angle is no affine picture.
-_AGREE = 0.07
-_AGREE_LOOSELY = 0.12
-# Pixels of the arms of a corner that are used in the search: short arms stand skew.
-_ARM = 14.0
 
 
 @dataclass(frozen=True)
@@ -87,85 +76,28 @@ class Attempt:
     mirrored: bool = False
 
     @property
+    def is_placed(self) -> bool:
+        """Whether there is a map at all."""
+        return bool(np.isfinite(self.homography).all())
+
+    @property
     def rank(self) -> tuple[bool, float, float]:
         """By what the better of two attempts is chosen."""
-        enough = bool(np.isfinite(self.homography).all())
-        total = float(np.sum(self.scores * self.used)) if enough else 0.0
-        best = float(np.sort(self.scores)[-3:].sum())
-        if self.agreement is None or not enough:
-            return enough, total, best
-        return enough, self.agreement, total
+        total = float(np.sum(self.scores * self.used))
+        if not self.is_placed:
+            return False, 0.0, float(np.sort(self.scores)[-3:].sum())
+        if self.agreement is None:
+            return True, total, 0.0
+        return True, self.agreement, total
 
 
-def _expected(
-    form: TallyForm, shape: tuple[int, ...], zoom: float | None
-) -> np.ndarray:
-    """Return the map of a form that fills an image, or lies in its middle."""
-    height, width = shape[:2]
-    sx, sy = width / form.page.width, height / form.page.height
-    if zoom is not None or max(sx, sy) > 1.3 * min(sx, sy):
-        sx = sy = min(sx, sy) * (zoom or 1.0)
-    left = (width - sx * form.page.width) / 2 - 0.5
-    top = (height - sy * form.page.height) / 2 - 0.5
-    return np.array([[sx, 0, left], [0, sy, top], [0, 0, 1]])
-
-
-def _rotate(image: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
-    """Rotate an image about its middle; also return the map back."""
-    height, width = image.shape
-    middle = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(middle, angle, 1.0)
-    turned = cv2.warpAffine(
-        image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE
-    )
-    return turned, np.linalg.inv(np.vstack([matrix, [0.0, 0.0, 1.0]]))
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Say how to search.
-
-    Attributes
-    ----------
-    scales : tuple of float
-        Sizes of the marks relative to the expected ones.
-    angle : float
-        Degrees by which the page is turned before the search.
-    zoom : float or None
-        Size of the form relative to the image when it is sought all over it; None
-        to search each mark in its own window only.
-    """
-
-    scales: tuple[float, ...]
-    angle: float = 0.0
-    zoom: float | None = None
-
-
-_PLANS = (
-    _Plan((1.0,)),
-    _Plan((0.87, 1.0, 1.15)),
-    _Plan((0.93, 1.07), angle=7.0),
-    _Plan((0.93, 1.07), angle=-7.0),
-    _Plan((0.9, 1.05), zoom=0.95),
-    _Plan((0.85, 1.0, 1.15), zoom=0.72),
-    _Plan((0.85, 1.0, 1.15), zoom=0.5),
-)
-
-
-def _search(
-    image: np.ndarray, drawn: list, window: tuple, plan: _Plan
-) -> tuple[np.ndarray, np.ndarray]:
-    """Search for a mark in several sizes and merge what is found."""
-    count = 4 if plan.zoom is None else 8
-    found = [find_mark(image, ink, window=window, count=count) for ink in drawn]
-    xy = np.concatenate([places for places, _ in found])
-    scores = np.concatenate([values for _, values in found])
-    kept: list[int] = []
-    for i in np.argsort(-scores):
-        if scores[i] > _CANDIDATE and len(kept) < count:
-            if all(np.linalg.norm(xy[i] - xy[k]) > 3 for k in kept):
-                kept.append(int(i))
-    return xy[kept], scores[kept]
+def is_sure(attempt: Attempt) -> bool:
+    """Return whether to look no further."""
+    if not attempt.is_placed:
+        return False
+    if attempt.agreement is None:
+        return bool(attempt.used.all())
+    return attempt.agreement > _SURE
 
 
 class _Locator:
@@ -189,107 +121,70 @@ class _Locator:
         """Return the page at search scale; maps lead to pixels of the fine view."""
         return reduce_page(self.fine.image, min(self.resolve / zoom, 1200.0))
 
-    def attempts(self, turn: int, plan: _Plan) -> list[Attempt]:
+    def attempts(self, turn: int, plan: Plan) -> list[Attempt]:
         """Return ways the form may lie, for one turn of the page."""
         view = self.coarse if plan.zoom is None else self._coarse(plan.zoom)
-        image, back = turn_page(view.image, turn)
-        expected = _expected(self.form, image.shape, plan.zoom)
-        if plan.angle:
-            image, straight = _rotate(image, plan.angle)
-            back = back @ straight
-        found = self._candidates(image.astype(np.float32), expected, plan)
-        guesses = guess_affine(
-            self.form_xy,
-            found,
-            expected=expected,
-            tolerance=(_AGREE if plan.zoom is None else _AGREE_LOOSELY)
-            * max(image.shape),
-            limits=_FILLED if plan.zoom is None else _LOOSE,
-            count=2,
-        )
-        to_fine = view.to_page @ back
+        found = search_page(view.image, self.form, self.marks, turn, plan)
+        found = replace(found, back=view.to_page @ found.back)
         attempts = []
-        for guess in guesses:
-            attempts.append(self._settle(guess, found, turn, to_fine))
-            if _is_sure(attempts[-1]):
+        for guess in found.guesses:
+            attempts.append(self._settle(guess, found, turn))
+            if is_sure(attempts[-1]):
                 break
-        return attempts or [self._nothing(turn, found, to_fine)]
+        return attempts or [self._nothing(found, turn)]
 
-    def _candidates(
-        self,
-        image: np.ndarray,
-        expected: np.ndarray,
-        plan: _Plan,
-    ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Search every mark in its window, or all over the page if zoomed."""
-        sx, sy = expected[0, 0], expected[1, 1]
-        shared: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
-        found = []
-        for mark, at in zip(
-            self.marks, apply_homography(expected, self.form_xy), strict=True
-        ):
-            reach = self.form.anchors[mark.anchor].search or 0.1 * self.long
-            far = np.array([reach * sx, reach * sy])
-            window = (*(at - far).tolist(), *(at + far).tolist())
-            if plan.zoom is not None:
-                window = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-            drawn = [draw_mark(mark, (sx * s, sy * s), _ARM) for s in plan.scales]
-            # Marks that look alike in the same window have the same candidates.
-            key = (window, *(part.tobytes() for ink in drawn for part in ink))
-            if key not in shared:
-                shared[key] = _search(image, drawn, window, plan)
-            found.append(shared[key])
-        return found
+    def _nothing(self, found: Found, turn: int) -> Attempt:
+        """Record the best candidates of a search that led nowhere."""
+        scores = [s[0] if len(s) else 0.0 for _, s in found.candidates]
+        xy = [p[0] if len(p) else [np.nan] * 2 for p, _ in found.candidates]
+        fine_xy = apply_homography(found.back, np.array(xy))
+        return self._failure(turn, fine_xy, np.array(scores))
 
-    def _nothing(self, turn: int, found: list, to_fine: np.ndarray) -> Attempt:
-        n = len(self.marks)
-        scores = np.array([s[0] if len(s) else 0.0 for _, s in found])
-        xy = np.array([p[0] if len(p) else [np.nan, np.nan] for p, _ in found])
-        xy = apply_homography(self.fine.to_page @ to_fine, xy.reshape(n, 2))
-        none = np.zeros(n, bool)
-        empty = np.full((3, 3), np.nan)
-        return Attempt(empty, turn, self.owners, scores, none, xy, None, np.nan)
+    def _failure(self, turn: int, xy: np.ndarray, scores: np.ndarray) -> Attempt:
+        none, empty = np.zeros(len(scores), bool), np.full((3, 3), np.nan)
+        page_xy = apply_homography(self.fine.to_page, xy)
+        return Attempt(empty, turn, self.owners, scores, none, page_xy, None, np.nan)
 
-    def _settle(
-        self, guess: Guess, found: list, turn: int, to_fine: np.ndarray
-    ) -> Attempt:
-        """Refine the marks of a guess at the finer scale and fit them."""
-        rough = to_fine @ guess.matrix
+    def _settle(self, guess: Guess, found: Found, turn: int) -> Attempt:
+        """Match the marks of a guess at the finer scale and fit them."""
+        rough = found.back @ guess.matrix
         pixel = float(np.sqrt(1 / np.linalg.det(guess.matrix[:2, :2])))
         xy = apply_homography(rough, self.form_xy)
         scores = np.zeros(len(xy))
-        sought = guess.chosen >= 0
-        for i in np.flatnonzero(sought):
-            at = apply_homography(to_fine, found[i][0][guess.chosen[i]])
+        for i in np.flatnonzero(guess.chosen >= 0).tolist():
+            at = found.candidates[i][0][guess.chosen[i]]
+            at = apply_homography(found.back, at)
             xy[i], scores[i] = self._match(i, at, rough, 2.5 * pixel)
         best = None
-        for least in (_STRONG, self.min_score, _CANDIDATE):
+        for least in (_STRONG, self.min_score, CANDIDATE):
             if (scores >= least).sum() >= 3:
                 best = self._best_fit(turn, xy, scores, scores >= least)
                 break
-        if best is None or not best.rank[0]:
-            return self._nothing(turn, found, to_fine)
+        if best is None or not best.is_placed:
+            return self._nothing(found, turn)
         flat = best.residual < _FLAT * self.long
-        if flat and best.used.all() and scores.min() >= self.min_score:
+        good = best.used & (scores >= self.min_score)
+        if flat and good.all():
             return best
         # With the map known better, look again for what is missing or was
         # matched in a window that did not stand quite upright.
-        matrix = np.linalg.inv(self.fine.to_page) @ best.homography
-        for i in range(len(xy)):
-            if flat and best.used[i] and scores[i] >= self.min_score:
-                continue
-            at = apply_homography(matrix, self.form_xy[i])
+        matrix = self.from_page @ best.homography
+        for i in np.flatnonzero(~(flat & good)).tolist():
             far = 4.0 * pixel if best.used[i] else _NEAR * self.long
-            xy[i], scores[i] = self._match(i, at, matrix, far)
-            if scores[i] < self.min_score:
-                # Further off, as in a photo, only a strong mark is believed.
-                place, score = self._match(i, at, matrix, 3 * _NEAR * self.long)
-                if score >= _STRONG:
-                    xy[i], scores[i] = place, score
+            xy[i], scores[i] = self._look_again(i, matrix, far)
         return self._best_fit(turn, xy, scores, scores >= self.min_score)
 
-    def _to_page(self, xy: np.ndarray) -> np.ndarray:
-        return apply_homography(self.fine.to_page, xy)
+    def _look_again(
+        self, index: int, matrix: np.ndarray, far: float
+    ) -> tuple[np.ndarray, float]:
+        """Match a mark where a map puts it, and further off if it is strong."""
+        at = apply_homography(matrix, self.form_xy[index])
+        place, score = self._match(index, at, matrix, far)
+        if score < self.min_score:
+            other = self._match(index, at, matrix, 3 * _NEAR * self.long)
+            if other[1] >= _STRONG:
+                return other
+        return place, score
 
     def _match(
         self, index: int, at: np.ndarray, matrix: np.ndarray, radius: float
@@ -321,19 +216,14 @@ class _Locator:
                 self.owners,
                 scores,
                 mask,
-                self._to_page(xy),
+                apply_homography(self.fine.to_page, xy),
                 self.agreement(self.fine.to_page @ matrix),
                 fit_residual(self.form_xy[mask], xy[mask], matrix),
             )
             # Fewer marks must fit clearly better to be preferred.
             if best is None or (attempt.agreement or 0) > (best.agreement or 0) + 0.03:
                 best = attempt
-        if best is not None:
-            return best
-        none, empty = np.zeros_like(used), np.full((3, 3), np.nan)
-        xy = self._to_page(xy)
-        return Attempt(empty, turn, self.owners, scores, none, xy, None, np.nan)
-
+        return best or self._failure(turn, xy, scores)
 
     def agreement(self, homography: np.ndarray) -> float | None:
         """Return how well the printed lines agree with a map to page pixels."""
@@ -386,7 +276,9 @@ class _Locator:
             tried = [best]
             for dx, dy in np.ndindex(3, 3):
                 moved = centre + np.array([dx - 1, dy - 1]) * step * unit
-                matrix = fit_marks(form_xy, np.vstack([page_xy, moved]), tolerance=np.inf)
+                matrix = fit_marks(
+                    form_xy, np.vstack([page_xy, moved]), tolerance=np.inf
+                )
                 if not matrix or not is_plausible(matrix[0][0], w, h):
                     continue
                 agreement = self.agreement(matrix[0][0])
@@ -397,13 +289,6 @@ class _Locator:
             centre = apply_homography(best.homography, form_xy[-1])
         # A map with two more free numbers always agrees a little better.
         return best if best.rank[1] > attempt.rank[1] + 0.02 else attempt
-
-
-def _turns(form: TallyForm, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """Return the turns of a page in pairs, the likelier pair first."""
-    upright = (shape[1] > shape[0]) == (form.page.width > form.page.height)
-    pairs = [(0, 180), (90, 270)]
-    return pairs if upright else pairs[::-1]
 
 
 def locate_form(
@@ -429,22 +314,14 @@ def locate_form(
     """
     locator = _Locator(page, form, min_score)
     attempts: list[Attempt] = []
-    for plan in _PLANS:
-        for pair in _turns(form, page.shape):
+    for plan in PLANS:
+        for pair in likely_turns(form, page.shape):
             for turn in pair:
                 attempts += locator.attempts(turn, plan)
-                if _is_sure(attempts[-1]) and locator.is_oriented(attempts[-1]):
+                if is_sure(attempts[-1]) and locator.is_oriented(attempts[-1]):
                     attempts.insert(0, attempts.pop())
                     return locator.finish(attempts)
             attempts.sort(key=lambda attempt: attempt.rank, reverse=True)
-            if _is_sure(attempts[0]):
+            if is_sure(attempts[0]):
                 return locator.finish(attempts)
     return locator.finish(attempts)
-
-
-def _is_sure(attempt: Attempt) -> bool:
-    if not attempt.rank[0]:
-        return False
-    if attempt.agreement is None:
-        return bool(attempt.used.all())
-    return attempt.agreement > _SURE

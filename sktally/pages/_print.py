@@ -36,16 +36,17 @@ def draw_print(form: TallyForm, scale: float) -> np.ndarray:
     size = (round(form.page.height * scale), round(form.page.width * scale))
     canvas = np.zeros(size, np.uint8)
 
-    def fixed(*values: float) -> tuple[int, ...]:
-        return tuple(round((v * scale - 0.5) * 2**_SHIFT) for v in values)
+    def fixed(x: float, y: float) -> tuple[int, int]:
+        at = np.array([x, y]) * scale - 0.5
+        u, v = np.round(at * 2**_SHIFT).astype(int).tolist()
+        return u, v
 
     def line(x1: float, y1: float, x2: float, y2: float, thick: float) -> None:
         # Thinner than a pixel is drawn fainter, not wider.
         width = max(1, round(thick * scale))
         value = int(255 * min(1.0, max(thick * scale, 0.25)))
-        cv2.line(
-            canvas, fixed(x1, y1), fixed(x2, y2), value, width, cv2.LINE_AA, _SHIFT
-        )
+        ends = fixed(x1, y1), fixed(x2, y2)
+        cv2.line(canvas, *ends, value, width, cv2.LINE_AA, _SHIFT)
 
     def rectangle(x: float, y: float, w: float, h: float, thick: float) -> None:
         for ends in (
@@ -99,7 +100,7 @@ class FormPrint:
         y, x = np.divmod(near, drawn.shape[1])
         # Pixel u of the drawing shows form unit (u + 0.5) / scale.
         self._points = (np.column_stack([x, y]) + 0.5) / scale
-        expected = _even_out(np.uint8(255 - 255 * drawn)).ravel()[near]
+        expected = _even_out((255 - 255 * drawn).astype(np.uint8)).ravel()[near]
         self._expected = expected - expected.mean() if expected.size else expected
 
     def agreement(self, even: np.ndarray, homography: np.ndarray) -> float | None:
@@ -147,9 +148,7 @@ class PageEvidence:
         for side in (fine, max(fine / 2, _SOFT)):
             view = reduce_page(page, side)
             to_view = np.linalg.inv(view.to_page)
-            self._levels.append(
-                (FormPrint(form, side), _even_out(view.image), to_view)
-            )
+            self._levels.append((FormPrint(form, side), _even_out(view.image), to_view))
 
     def agreement(self, homography: np.ndarray) -> float | None:
         """Return how well the printed lines agree with a map to page pixels.

@@ -15,6 +15,7 @@ from sktally._validate import check_page, check_range
 from sktally.exceptions import FormMismatchError, RegistrationError, TallyWarning
 from sktally.form import TallyForm, load_form
 from sktally.pages._locate import Attempt, locate_form
+from sktally.pages._reference import register_by_reference
 from sktally.pages._registration import (
     AnchorHit,
     Registration,
@@ -132,8 +133,6 @@ def register_page(
     check_range("min_agreement", min_agreement, -1, 1)
     check_range("max_residual", max_residual, 0, 1)
     if not form.anchors:
-        from sktally.pages._reference import register_by_reference
-
         return register_by_reference(image, form)
     attempts = locate_form(image, form, min_score=min_score)
     _check_anchors(form, attempts[0], min_score)
@@ -200,7 +199,7 @@ def _check_anchors(form: TallyForm, best: Attempt, min_score: float) -> None:
     scores = sorted((hit.score for hit in hits), reverse=True)
     n_marks = len(best.used)
     enough = max(3, (n_marks + 1) // 2)
-    if np.isfinite(best.homography).all() and best.used.sum() >= enough:
+    if best.is_placed and best.used.sum() >= enough:
         return
     good = sum(score >= min_score for score in scores)
     listed = ", ".join(f"{score:.2f}" for score in scores[:8])
@@ -218,7 +217,7 @@ def _break_tie(form: TallyForm, attempts: list[Attempt]) -> Attempt:
         a
         for a in attempts
         if a.turn != best.turn
-        and np.isfinite(a.homography).all()
+        and a.is_placed
         and a.used.sum() >= best.used.sum()
         and (a.agreement is None) == (best.agreement is None)
         and abs(_evidence(a) - _evidence(best)) < _TIE

@@ -266,7 +266,9 @@ class TestDamagedAnchors:
     def test_a_strong_mark_in_a_wrong_place_is_left_out(self):
         data = sheets(load_form("example"), degrade="none", perspective=0, skew=0)
         page = self.remove(data.pages[0], data.form.anchors[0], data.homographies[0])
-        x, y = apply_homography(data.homographies[0], np.array([90.0, 75.0])).astype(int)
+        x, y = apply_homography(data.homographies[0], np.array([90.0, 75.0])).astype(
+            int
+        )
         cv2.rectangle(page, (x - 14, y - 14), (x + 14, y + 14), 0, -1)
         found = register_page(page, data.form)
         assert not found.anchors[0].found
@@ -274,7 +276,9 @@ class TestDamagedAnchors:
 
     def test_scribbled_anchor(self):
         data = sheets(load_form("example"), degrade="scan", perspective=0)
-        x, y = apply_homography(data.homographies[0], np.array([45.0, 45.0])).astype(int)
+        x, y = apply_homography(data.homographies[0], np.array([45.0, 45.0])).astype(
+            int
+        )
         page = data.pages[0].copy()
         for dy in (-9, 3, 12):
             cv2.line(page, (x - 60, y + dy), (x + 60, y + 2 * dy), 30, 4, cv2.LINE_AA)
@@ -361,7 +365,7 @@ class TestRefusal:
         assert register_page(data.pages[0], form).score > 0.9
         h, w = data.pages[0].shape
         src = np.float32([[0, 0], [w, 0], [w, h], [0, h]])
-        move = np.float32([[0.06 * w, 0], [0, 0.03 * h], [-0.1 * w, 0], [0, 0]])
+        move = np.float32([[0, 0], [0, 0.03 * h], [-0.1 * w, 0], [0.06 * w, 0]])
         warp = cv2.getPerspectiveTransform(src, src + move)
         page = cv2.warpPerspective(data.pages[0], warp, (w, h), borderValue=235)
         with pytest.raises(RegistrationError, match="anchors contradict each other"):
