@@ -37,7 +37,9 @@ def problems_of(name, thing):
     doc = NumpyDocString(text)
     found = []
     exception = inspect.isclass(thing) and issubclass(thing, BaseException | Warning)
-    callable_ = inspect.isfunction(thing) or hasattr(thing, "get_params")
+    callable_ = inspect.isfunction(thing) or issubclass(type(thing), type) and hasattr(
+        thing, "fit"
+    )
     if callable_:
         documented = {
             part.strip().lstrip("*")

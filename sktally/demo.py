@@ -96,8 +96,8 @@ def run_demo(
 
 
 def _draw(folder: Path, paths: list[str], made: object, table: pd.DataFrame) -> None:
-    for path, rows in table.groupby("file"):
-        page = read_page(path)
+    for path, rows in table.groupby("file", sort=False):
+        page = read_page(str(path))
         try:
             found, why = register_page(page, made.form), None  # type: ignore[attr-defined]
         except TallyError as error:

@@ -29,7 +29,15 @@ class PageReadError(TallyError):
 
 
 class RegistrationError(TallyError):
-    """A page was decoded but the form could not be located on it."""
+    """A page was decoded but the form could not be located on it.
+
+    Attributes
+    ----------
+    anchors : tuple of AnchorHit
+        What was found of the form's anchors, for pictures; may be empty.
+    """
+
+    anchors: tuple = ()
 
 
 class FormMismatchError(RegistrationError):

@@ -116,8 +116,15 @@ def load_model(path: str | Path, *, architecture: type | None = None) -> BaseEst
 
     See Also
     --------
-    save_model : Writes it, with an example.
+    save_model : Writes it.
     load_reader : Adds a form.
+
+    Examples
+    --------
+    >>> from sktally import load_model
+    >>> reader = load_model("default")
+    >>> [name for name, _ in reader.steps]
+    ['cellnormalizer', 'cnnclassifier']
     """
     file, content, tensors = read_model(path)
     if (
@@ -164,6 +171,13 @@ def load_reader(
     See Also
     --------
     load_model : Reads a model as it was saved.
+
+    Examples
+    --------
+    >>> from sktally import load_reader, make_tally_pages
+    >>> tallies = make_tally_pages(1, form="example", random_state=0)
+    >>> load_reader("example").predict(tallies.pages).shape  # pages, fields
+    (1, 6)
     """
     form = load_form(form)
     loaded = load_model(model)

@@ -66,8 +66,10 @@ class TallyCropper(TransformerMixin, BaseEstimator):
     form : str, path or TallyForm
         Name of a shipped form, path of a form file, or a form.
     cell_size : int, default=40
-        Height and width of a cell in pixels, 8 to 512. Boxes that are not square
-        are stretched.
+        Side in pixels, 8 to 512, of a square as large as a cell. Cells take the
+        shape of the form's boxes (the geometric mean of height to width, at most
+        3 to 1), so that digits are stretched only where a form mixes shapes: boxes
+        twice as high as wide give cells of 57 x 28.
     margin : float, default=0.15
         What is shown around each box, as a share of its size, 0 to 1. It leaves
         room for strokes that overshoot and for a frame found a little off.
@@ -81,6 +83,8 @@ class TallyCropper(TransformerMixin, BaseEstimator):
     ----------
     form_ : TallyForm
         The form, loaded and checked.
+    cell_shape_ : tuple of int
+        Height and width of a cell in pixels.
 
     See Also
     --------
@@ -101,7 +105,7 @@ class TallyCropper(TransformerMixin, BaseEstimator):
     >>> cropper = TallyCropper("example").fit(tallies.pages)
     >>> cells = cropper.transform(tallies.pages)
     >>> cells.shape  # pages, fields, places, height, width
-    (2, 6, 3, 40, 40)
+    (2, 6, 3, 45, 36)
     """
 
     def __init__(
@@ -149,6 +153,7 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         if X is not None:
             _as_pages(X)
         self.form_ = load_form(self.form)
+        self.cell_shape_ = _cell_shape(self.form_, self.cell_size)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -209,9 +214,10 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             f"X[{i}]" if isinstance(page, np.ndarray) else fspath(page)
             for i, page in enumerate(pages)
         ]
-        form, size = self.form_, self.cell_size
+        form = self.form_
         cells = np.zeros(
-            (len(pages), form.n_fields, form.n_places, size, size), dtype=np.uint8
+            (len(pages), form.n_fields, form.n_places, *self.cell_shape_),
+            dtype=np.uint8,
         )
         reports = Parallel(n_jobs=self.n_jobs, prefer="threads")(
             delayed(self._crop_one)(page, name, out)
@@ -232,7 +238,7 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             status = "rejected"
             found = register_page(image, self.form_)
             out[...] = sample_cells(
-                image, found.quads, cell_size=self.cell_size, margin=self.margin
+                image, found.quads, cell_size=self.cell_shape_, margin=self.margin
             )
         except FormError:
             raise  # the form is at fault, not this page: all others would fail too
@@ -261,6 +267,14 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
+
+
+def _cell_shape(form: TallyForm, cell_size: int) -> tuple[int, int]:
+    """Return height and width of cells as large as a square of `cell_size`."""
+    width, height = np.moveaxis(form.box_array()[..., 2:], -1, 0)
+    aspect = np.exp(np.nanmean(np.log(height / width)))
+    stretch = float(np.sqrt(np.clip(aspect, 1 / 3, 3)))
+    return max(1, round(cell_size * stretch)), max(1, round(cell_size / stretch))
 
 
 def _summary(bad: list[PageReport], n_pages: int) -> str:

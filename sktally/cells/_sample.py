@@ -1,4 +1,4 @@
-"""Sample digit boxes off a page: quadrilaterals in, upright square cells out.
+"""Sample digit boxes off a page: quadrilaterals in, upright cells out.
 
 Comes in: one grey page and the corners of its boxes. Goes out: one uint8 cell a
 box, all of them by one resampling call.
@@ -22,10 +22,10 @@ def sample_cells(
     page: np.ndarray,
     quads: np.ndarray,
     *,
-    cell_size: int = 40,
+    cell_size: int | tuple[int, int] = 40,
     margin: float = 0.15,
 ) -> np.ndarray:
-    """Sample boxes of any quadrilateral shape to upright square cells.
+    """Sample boxes of any quadrilateral shape to upright cells.
 
     Parameters
     ----------
@@ -35,14 +35,14 @@ def sample_cells(
         Corners of the boxes, x and y in page pixels (the centre of the top left
         pixel is 0, 0), in the order top left, top right, bottom right, bottom
         left of the form. NaN for a box that does not exist.
-    cell_size : int, default=40
-        Height and width of a cell in pixels.
+    cell_size : int or (int, int), default=40
+        Height and width of a cell in pixels; one number for both.
     margin : float, default=0.15
         What is shown around the box on each side, as a share of its size.
 
     Returns
     -------
-    cells : ndarray of shape (..., cell_size, cell_size)
+    cells : ndarray of shape (..., height, width)
         uint8 with the polarity of the page. A box that does not exist is 0
         everywhere, and no other cell is: a black one comes out as 1.
 
@@ -65,16 +65,17 @@ def sample_cells(
     >>> cell.shape, int(cell[10, 10]), int(cell[2, 10])
     ((20, 20), 30, 200)
     """
+    shape = (cell_size, cell_size) if isinstance(cell_size, int) else cell_size
     lead = quads.shape[:-2]
     quads = np.asarray(quads, dtype=np.float64).reshape(-1, 4, 2)
-    cells = np.zeros((len(quads), cell_size, cell_size), dtype=np.uint8)
+    cells = np.zeros((len(quads), *shape), dtype=np.uint8)
     known = np.isfinite(quads).all(axis=(1, 2))
     if known.any():
         outer = _widen(quads[known], margin)
-        sampled = _sample(page, outer, cell_size)
+        sampled = _sample(page, outer, shape)
         sampled[~sampled.any(axis=(1, 2))] = 1
         cells[known] = sampled
-    return cells.reshape(*lead, cell_size, cell_size)
+    return cells.reshape(*lead, *shape)
 
 
 def _widen(quads: np.ndarray, margin: float) -> np.ndarray:
@@ -85,16 +86,18 @@ def _widen(quads: np.ndarray, margin: float) -> np.ndarray:
     return weights @ quads
 
 
-def _sample(page: np.ndarray, quads: np.ndarray, size: int) -> np.ndarray:
-    """Sample the inside of each quad to ``(n, size, size)``."""
+def _sample(page: np.ndarray, quads: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Sample the inside of each quad to ``(n, height, width)``."""
     sides = np.linalg.norm(quads - np.roll(quads, 1, axis=1), axis=2)
-    step = float(np.median(sides)) / size
+    # Sides alternate between left, top, right and bottom.
+    step = float(np.median(sides / np.array(shape * 2)))
     shrink = max(1, int(step))
     region, origin = _region(page, quads, shrink)
     corners = ((quads - origin + 0.5) / shrink - 0.5).astype(np.float32)
-    fine = size * (2 if step / shrink > _COARSE_STEP else 1)
-    maps = _maps(corners, fine).reshape(len(quads) * fine, fine, 2)
-    rows = max(1, _SIDE_LIMIT // fine) * fine
+    finer = 2 if step / shrink > _COARSE_STEP else 1
+    height, width = finer * shape[0], finer * shape[1]
+    maps = _maps(corners, height, width).reshape(len(quads) * height, width, 2)
+    rows = max(1, _SIDE_LIMIT // height) * height
     parts = [
         cv2.remap(
             region,
@@ -106,11 +109,11 @@ def _sample(page: np.ndarray, quads: np.ndarray, size: int) -> np.ndarray:
         for start in range(0, len(maps), rows)
     ]
     strip = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if fine != size:
+    if finer > 1:
         strip = cv2.resize(
-            strip, (size, len(quads) * size), interpolation=cv2.INTER_AREA
+            strip, (shape[1], len(quads) * shape[0]), interpolation=cv2.INTER_AREA
         )
-    return strip.reshape(len(quads), size, size)
+    return strip.reshape(len(quads), *shape)
 
 
 def _region(
@@ -134,9 +137,10 @@ def _region(
     return np.ascontiguousarray(region), low.astype(np.float64)
 
 
-def _maps(corners: np.ndarray, fine: int) -> np.ndarray:
-    """Return where each cell pixel lies on the page, ``(n, fine, fine, 2)``."""
-    t = ((np.arange(fine, dtype=np.float32) + 0.5) / fine)[:, None]
-    left = corners[:, None, 0] * (1 - t) + corners[:, None, 3] * t
-    right = corners[:, None, 1] * (1 - t) + corners[:, None, 2] * t
-    return left[:, :, None] + (right - left)[:, :, None] * t
+def _maps(corners: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Return where each cell pixel lies on the page, ``(n, height, width, 2)``."""
+    down = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
+    along = ((np.arange(width, dtype=np.float32) + 0.5) / width)[:, None]
+    left = corners[:, None, 0] * (1 - down) + corners[:, None, 3] * down
+    right = corners[:, None, 1] * (1 - down) + corners[:, None, 2] * down
+    return left[:, :, None] + (right - left)[:, :, None] * along

@@ -46,6 +46,7 @@ class TallyForm(FormPart):
         ``width`` and ``height`` in form units.
     anchors : list of Anchor
         Three or more printed marks; none where `reference` locates the form.
+        With neither, the form is a draft from which a reference can be learnt.
     fields : list of TallyField
         The handwritten numbers.
     sums : dict of str to list of str, optional
@@ -92,9 +93,10 @@ class TallyForm(FormPart):
             names = [part.name for part in parts]
             for name in sorted({n for n in names if names.count(n) > 1}):
                 problems.append(f"{what} name {name!r} is used {names.count(name)}x")
-        if len(self.anchors) < 3 and self.reference is None:
+        # With neither, a form is a draft: what `sktally form learn` starts from.
+        if 0 < len(self.anchors) < 3 and self.reference is None:
             problems.append(
-                f"{len(self.anchors)} anchors: at least 3 are needed, or a "
+                f"{len(self.anchors)} anchors: at least 3 are needed, or none and a "
                 "[reference] made by `sktally form learn`"
             )
         known = set(self.field_names)

@@ -6,15 +6,20 @@ anchors or by a reference learnt from filled pages, and refuses pages on which i
 is not found: `RegistrationError` and `FormMismatchError` say why.
 """
 
+from sktally.pages._check import PageCheck, check_form
 from sktally.pages._learn import learn_form
 from sktally.pages._list import list_pages
+from sktally.pages._overlay import draw_registration
 from sktally.pages._read import read_page
 from sktally.pages._register import register_page
 from sktally.pages._registration import AnchorHit, Registration
 
 __all__ = [
     "AnchorHit",
+    "PageCheck",
     "Registration",
+    "check_form",
+    "draw_registration",
     "learn_form",
     "list_pages",
     "read_page",

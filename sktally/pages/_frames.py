@@ -7,19 +7,20 @@ points on and beside its printed frames, and a rectified, evened-out patch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from sktally.form import TallyForm
+from sktally.form import TallyField
 from sktally.pages._registration import apply_homography
 
-__all__ = ["BOX", "STRETCH", "FramePattern", "frame_pattern", "sample_patches", "take"]
+__all__ = ["BOX", "STRETCH", "FramePattern", "frame_patterns", "sample_patches", "take"]
 
 BOX = 36.0  # a box is sampled this many pixels high; at 28 thin frames fit 1 px worse
 STRETCH = 0.08  # largest correction of size or slant, as a share of the field
 _LONGEST = 480.0  # no patch is longer, for frames around long strings
-_POINTS = 240  # points sampled along the frames of a field, and as many beside them
+_POINTS = 180  # points sampled along the frames of a field, and as many beside them
 _SHARE = 0.45  # never move further than this share of the way to a like neighbour
 _FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
 
@@ -53,15 +54,25 @@ class FramePattern:
     reach: np.ndarray
 
 
-def frame_pattern(form: TallyForm, index: int, reach: float) -> FramePattern:
+@lru_cache(maxsize=32)
+def frame_patterns(
+    fields: tuple[TallyField, ...], reach: float
+) -> tuple[FramePattern, ...]:
+    """Lay out all fields that have frames; kept, because pages come by the thousand."""
+    return tuple(
+        _pattern(fields, i, reach) for i, field in enumerate(fields) if field.frame > 0
+    )
+
+
+def _pattern(fields: tuple[TallyField, ...], index: int, reach: float) -> FramePattern:
     """Lay out the patch of one field and the points on and beside its frames."""
-    field = form.fields[index]
+    field = fields[index]
     boxes = np.array(field.rectangles)
     low = boxes[:, :2].min(axis=0)
     high = (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
     box = np.median(boxes[:, 2:], axis=0)
     scale = min(BOX / box[1], _LONGEST / (high - low).max())
-    limit = np.minimum(reach * box[1] * np.array([0.5, 1.0]), _room(form, index))
+    limit = np.minimum(reach * box[1] * np.array([0.5, 1.0]), _room(fields, index))
     margin = limit + 0.3 * box[1] + STRETCH * (high - low) / 2
     size = np.ceil((high - low + 2 * margin) * scale).astype(int)
     corner = low - margin
@@ -80,15 +91,15 @@ def frame_pattern(form: TallyForm, index: int, reach: float) -> FramePattern:
     )
 
 
-def _room(form: TallyForm, index: int) -> np.ndarray:
+def _room(fields: tuple[TallyField, ...], index: int) -> np.ndarray:
     """Return how far a field may move along x and y before another looks alike.
 
     Rows of a table are identical: a field moved by a whole row fits perfectly and
     is wrong.
     """
-    own = np.array(form.fields[index].rectangles)
+    own = np.array(fields[index].rectangles)
     room = np.array([np.inf, np.inf])
-    for other in form.fields:
+    for other in fields:
         boxes = np.array(other.rectangles)
         step = np.abs(boxes[:, None, :2] - own[None, :, :2]).reshape(-1, 2)
         alike = np.all(
@@ -138,18 +149,19 @@ def _distance(points: np.ndarray, lines: np.ndarray) -> np.ndarray:
 
 
 def sample_patches(
-    page: np.ndarray, homography: np.ndarray, patterns: list[FramePattern]
+    page: np.ndarray, homography: np.ndarray, patterns: tuple[FramePattern, ...]
 ) -> np.ndarray:
     """Sample all patches, evened out, dark print positive: float32 (n, h, w)."""
-    width = max(p.size[0] for p in patterns)
-    height = max(p.size[1] for p in patterns)
-    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1)
-    xy = np.stack(
-        [apply_homography(homography @ p.to_form, grid) for p in patterns]
-    )  # fields, height, width, 2
-    step = np.linalg.norm(np.diff(xy[:, height // 2, :, :], axis=1), axis=2)
-    shrink = max(1, int(np.nanmedian(step)))
-    xy = np.nan_to_num(xy, nan=-1e6)
+    onto = [homography @ p.to_form for p in patterns]
+    middle = [
+        apply_homography(m, p.centre) for m, p in zip(onto, patterns, strict=True)
+    ]
+    right = [
+        apply_homography(m, p.centre + [1.0, 0.0])
+        for m, p in zip(onto, patterns, strict=True)
+    ]
+    step = np.median(np.linalg.norm(np.subtract(right, middle), axis=1))
+    shrink = int(np.clip(step, 1, min(page.shape) / 2)) if step > 1 else 1
     if shrink > 1:
         rows, columns = (s // shrink * shrink for s in page.shape)
         page = cv2.resize(
@@ -157,12 +169,17 @@ def sample_patches(
             (columns // shrink, rows // shrink),
             interpolation=cv2.INTER_AREA,
         )
-        xy = (xy + 0.5) / shrink - 0.5
-    maps = xy.reshape(-1, width, 2).clip(-30000, 30000).astype(np.float32)
+        offset = 0.5 / shrink - 0.5
+        reduce = np.array([[1 / shrink, 0, offset], [0, 1 / shrink, offset], [0, 0, 1]])
+        onto = [reduce @ m for m in onto]
+    width = max(p.size[0] for p in patterns)
+    height = max(p.size[1] for p in patterns)
     # Beyond its edge the page goes on as it ends: a grey border would be an edge.
-    raw = cv2.remap(
-        page, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    ).reshape(len(patterns), height, width)
+    how = {
+        "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        "borderMode": cv2.BORDER_REPLICATE,
+    }
+    raw = [cv2.warpPerspective(page, m, (width, height), **how) for m in onto]
     return np.stack([_even_out(patch) for patch in raw])
 
 
@@ -177,15 +194,16 @@ def _even_out(patch: np.ndarray) -> np.ndarray:
 
 
 def take(patches: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Sample each patch at its points, ``(n, n_points, 2)``."""
+    """Sample each patch at its points ``(..., n, n_points, 2)``, all in one call."""
     n, height, width = patches.shape
     points = points.astype(np.float32)
     points[..., 1] = points[..., 1].clip(0, height - 1)
     points[..., 1] += height * np.arange(n, dtype=np.float32)[:, None]
-    return cv2.remap(
+    values = cv2.remap(
         patches.reshape(-1, width),
-        points,
+        points.reshape(-1, points.shape[-2], 2),
         None,
         cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,
     )
+    return values.reshape(points.shape[:-1])

@@ -43,7 +43,7 @@ __all__ = ["align_pages", "learn_form"]
 
 _FEWEST = 3  # pages; of two, no feature can be outvoted
 _ROUNDS = 4
-_FITS = 0.55  # frame score of a page that is aligned: the gate of register_by_reference
+_FITS = 0.6  # frame score of a page that is aligned: the gate of register_by_reference
 _AGREE = 25  # features that agree where a form has no frames; 12 may by chance
 
 
@@ -212,12 +212,16 @@ def _read_pages(
     """Read all pages, or name every one that cannot be read."""
     images, names, bad = [], [], []
     for i, page in enumerate(pages):
-        isfile = isinstance(page, str | os.PathLike)
-        names.append(Path(page).name if isfile else f"page {i + 1}")
+        if isinstance(page, str | os.PathLike):
+            names.append(Path(page).name)
+            lead = ""
+        else:
+            names.append(f"page {i + 1}")
+            lead = f"{names[-1]}: "
         try:
             images.append(read_page(page))
         except PageReadError as error:
-            bad.append(f"  {error}" if isfile else f"  {names[-1]}: {error}")
+            bad.append(f"  {lead}{error}")
     if bad:
         raise PageReadError(
             f"{len(bad)} of {len(names)} pages cannot be read; leave them out or "

@@ -225,16 +225,20 @@ class _Locator:
                 best = attempt
         return best or self._failure(turn, xy, scores)
 
-    def agreement(self, homography: np.ndarray) -> float | None:
+    def agreement(
+        self, homography: np.ndarray, *, thorough: bool = False
+    ) -> float | None:
         """Return how well the printed lines agree with a map to page pixels."""
-        return self.evidence.agreement(self.from_page @ homography)
+        return self.evidence.agreement(self.from_page @ homography, thorough=thorough)
 
-    def seen_as(self, attempt: Attempt, *, flip: tuple[int, int]) -> float:
+    def seen_as(
+        self, attempt: Attempt, *, flip: tuple[int, int], thorough: bool = False
+    ) -> float:
         """Return how well the print agrees when the form is flipped on its marks."""
         middle = self.form_xy.min(axis=0) + self.form_xy.max(axis=0)
         matrix = np.diag([*flip, 1.0])
         matrix[:2, 2] = np.where(np.array(flip) < 0, middle, 0.0)
-        return self.agreement(attempt.homography @ matrix) or 0.0
+        return self.agreement(attempt.homography @ matrix, thorough=thorough) or 0.0
 
     def is_oriented(self, attempt: Attempt) -> bool:
         """Return whether the print tells upright from upside down."""
@@ -246,8 +250,14 @@ class _Locator:
         """Return whether the mirrored form agrees better."""
         if attempt.agreement is None:
             return False
-        mirrored = (self.seen_as(attempt, flip=f) for f in ((-1, 1), (1, -1)))
-        return max(mirrored) > attempt.agreement + 0.05
+        # With all marks in place the coarse scale is enough to tell.
+        thorough = not attempt.used.all()
+        upright = self.seen_as(attempt, flip=(1, 1), thorough=thorough)
+        mirrored = (
+            self.seen_as(attempt, flip=flip, thorough=thorough)
+            for flip in ((-1, 1), (1, -1))
+        )
+        return max(mirrored) > upright + 0.05
 
     def finish(self, attempts: list[Attempt]) -> list[Attempt]:
         """Give the best attempt its last touch."""

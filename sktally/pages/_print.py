@@ -7,10 +7,12 @@ with the same corner marks: the printed lines can.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 
-from sktally.form import TallyForm
+from sktally.form import PrintedMark, TallyField, TallyForm
 from sktally.pages._registration import apply_homography
 from sktally.pages._view import reduce_page
 
@@ -21,6 +23,7 @@ __all__ = ["FormPrint", "PageEvidence", "draw_print"]
 _BOX = 22.0
 _LONG = (480.0, 960.0)
 _SOFT = 400.0
+_ENOUGH = 0.5  # pages of other forms reach 0.15
 _BLUR = 1.0  # lines may be off by about two pixels
 _WINDOW = 27  # pixels over which shadow and contrast are evened out
 _FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
@@ -28,56 +31,65 @@ _POINTS = 12000  # more do not change the answer in its second digit
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 
 
-def draw_print(form: TallyForm, scale: float) -> np.ndarray:
+def draw_print(
+    size: tuple[float, float],
+    fields: tuple[TallyField, ...],
+    printed: tuple[PrintedMark, ...],
+    scale: float,
+) -> np.ndarray:
     """Draw frames, lines and fills of a form: float32, ink 1 on 0.
 
     Texts are left out: their font is not known.
     """
-    size = (round(form.page.height * scale), round(form.page.width * scale))
-    canvas = np.zeros(size, np.uint8)
-
-    def fixed(x: float, y: float) -> tuple[int, int]:
-        at = np.array([x, y]) * scale - 0.5
-        u, v = np.round(at * 2**_SHIFT).astype(int).tolist()
-        return u, v
-
-    def line(x1: float, y1: float, x2: float, y2: float, thick: float) -> None:
-        # Thinner than a pixel is drawn fainter, not wider.
-        width = max(1, round(thick * scale))
-        value = int(255 * min(1.0, max(thick * scale, 0.25)))
-        ends = fixed(x1, y1), fixed(x2, y2)
-        cv2.line(canvas, *ends, value, width, cv2.LINE_AA, _SHIFT)
-
-    def rectangle(x: float, y: float, w: float, h: float, thick: float) -> None:
-        for ends in (
-            (x, y, x + w, y),
-            (x, y + h, x + w, y + h),
-            (x, y, x, y + h),
-            (x + w, y, x + w, y + h),
-        ):
-            line(*ends, thick)
-
-    for field in form.fields:
+    canvas = np.zeros((round(size[1] * scale), round(size[0] * scale)), np.uint8)
+    for field in fields:
         if field.frame > 0:
             for box in field.rectangles:
-                rectangle(*box, field.frame)
-    for mark in form.printed:
+                _outline(canvas, box, field.frame, scale)
+    for mark in printed:
         for at in mark.places():
             if mark.kind == "line":
-                line(*at, mark.thickness)
+                _line(canvas, at, mark.thickness, scale)
             elif mark.kind == "rect":
-                rectangle(*at, mark.thickness)
+                _outline(canvas, at, mark.thickness, scale)
             elif mark.kind == "fill":
                 x, y, w, h = at
-                cv2.rectangle(
-                    canvas, fixed(x, y), fixed(x + w, y + h), 255, -1, 8, _SHIFT
-                )
+                ends = _fixed(x, y, scale), _fixed(x + w, y + h, scale)
+                cv2.rectangle(canvas, *ends, 255, -1, cv2.LINE_8, _SHIFT)
             elif mark.kind == "circle":
-                x, y, r = at
-                cv2.circle(
-                    canvas, fixed(x, y), fixed(r + 0.5 / scale)[0], 255, 1, 8, _SHIFT
-                )
+                radius = round(at[2] * scale * 2**_SHIFT)
+                centre = _fixed(at[0], at[1], scale)
+                cv2.circle(canvas, centre, radius, 255, 1, cv2.LINE_8, _SHIFT)
     return canvas.astype(np.float32) / 255
+
+
+def _fixed(x: float, y: float, scale: float) -> tuple[int, int]:
+    """Return a place in form units as OpenCV draws it, in parts of a pixel."""
+    u, v = np.round((np.array([x, y]) * scale - 0.5) * 2**_SHIFT).astype(int).tolist()
+    return u, v
+
+
+def _line(
+    canvas: np.ndarray, ends: tuple[float, ...], thickness: float, scale: float
+) -> None:
+    # Thinner than a pixel is drawn fainter, not wider.
+    width = max(1, round(thickness * scale))
+    value = int(255 * min(1.0, max(thickness * scale, 0.25)))
+    start, stop = _fixed(ends[0], ends[1], scale), _fixed(ends[2], ends[3], scale)
+    cv2.line(canvas, start, stop, value, width, cv2.LINE_AA, _SHIFT)
+
+
+def _outline(
+    canvas: np.ndarray, box: tuple[float, ...], thickness: float, scale: float
+) -> None:
+    x, y, w, h = box
+    for ends in (
+        (x, y, x + w, y),
+        (x, y + h, x + w, y + h),
+        (x, y, x, y + h),
+        (x + w, y, x + w, y + h),
+    ):
+        _line(canvas, ends, thickness, scale)
 
 
 class FormPrint:
@@ -85,15 +97,25 @@ class FormPrint:
 
     Parameters
     ----------
-    form : TallyForm
-        Its field frames and printed marks other than texts are used.
+    size : tuple of float
+        Width, height of the form's page in form units.
+    fields : tuple of TallyField
+        Fields, of which the frames are used.
+    printed : tuple of PrintedMark
+        Other marks; texts are not used.
     long_side : float
         Pixels of the longer side of the form's page.
     """
 
-    def __init__(self, form: TallyForm, long_side: float) -> None:
-        scale = long_side / max(form.page.width, form.page.height)
-        drawn = draw_print(form, scale)
+    def __init__(
+        self,
+        size: tuple[float, float],
+        fields: tuple[TallyField, ...],
+        printed: tuple[PrintedMark, ...],
+        long_side: float,
+    ) -> None:
+        scale = long_side / max(size)
+        drawn = draw_print(size, fields, printed, scale)
         near = np.flatnonzero(cv2.dilate(drawn, np.ones((7, 7))) > 0.05)
         if near.size > _POINTS:
             near = near[:: near.size // _POINTS + 1]
@@ -126,11 +148,31 @@ def _even_out(page: np.ndarray) -> np.ndarray:
     return np.clip(dark / contrast, -1.0, 1.5)
 
 
+def _form_print(form: TallyForm, side: float) -> FormPrint:
+    """Return the print of a form, drawn once for all its pages."""
+    # Built from hashable parts: a form as a whole is not, for its `sums`.
+    return _cached_print(
+        form.page.width, form.page.height, form.fields, form.printed, side
+    )
+
+
+@lru_cache(maxsize=8)
+def _cached_print(
+    width: float,
+    height: float,
+    fields: tuple[TallyField, ...],
+    printed: tuple[PrintedMark, ...],
+    side: float,
+) -> FormPrint:
+    return FormPrint((width, height), fields, printed, side)
+
+
 class PageEvidence:
     """Compare one page with the print of one form, anywhere it may lie.
 
-    Two scales are compared and the better one counts: small boxes full of ink need
-    the fine one, bent paper the coarse one, on which it is off by fewer pixels.
+    Two scales are compared and the better one counts: bent paper needs the coarse
+    one, on which it is off by fewer pixels, small boxes full of ink the fine one. The
+    fine one is left out where the coarse one is good enough.
 
     Parameters
     ----------
@@ -141,30 +183,45 @@ class PageEvidence:
     """
 
     def __init__(self, page: np.ndarray, form: TallyForm) -> None:
+        self._page, self._form = page, form
         page_long = max(form.page.width, form.page.height)
         heights = [box[3] for field in form.fields for box in field.rectangles]
         fine = float(np.clip(_BOX / np.median(heights) * page_long, *_LONG))
-        self._levels = []
-        for side in (fine, max(fine / 2, _SOFT)):
-            view = reduce_page(page, side)
-            to_view = np.linalg.inv(view.to_page)
-            self._levels.append((FormPrint(form, side), _even_out(view.image), to_view))
+        self._sides = (max(fine / 2, _SOFT), fine)
+        self._levels: dict[float, tuple[FormPrint, np.ndarray, np.ndarray]] = {}
 
-    def agreement(self, homography: np.ndarray) -> float | None:
+    def _level(self, side: float) -> tuple[FormPrint, np.ndarray, np.ndarray]:
+        if side not in self._levels:
+            view = reduce_page(self._page, side)
+            to_view = np.linalg.inv(view.to_page)
+            drawn = _form_print(self._form, side)
+            self._levels[side] = (drawn, _even_out(view.image), to_view)
+        return self._levels[side]
+
+    def agreement(
+        self, homography: np.ndarray, *, thorough: bool = False
+    ) -> float | None:
         """Return how well the printed lines agree with a map to page pixels.
 
         Parameters
         ----------
         homography : ndarray of shape (3, 3)
             Form units to page pixels.
+        thorough : bool, default=False
+            Whether to compare at both scales in any case.
 
         Returns
         -------
         float or None
             Correlation, -1 to 1; None where the form describes nothing to compare.
         """
-        scores = [
-            drawn.agreement(even, to_view @ homography)
-            for drawn, even, to_view in self._levels
-        ]
-        return max((s for s in scores if s is not None), default=None)
+        best = None
+        for side in self._sides:
+            drawn, even, to_view = self._level(side)
+            score = drawn.agreement(even, to_view @ homography)
+            if score is None:
+                return None
+            best = score if best is None else max(best, score)
+            if best > _ENOUGH and not thorough:
+                break
+        return best

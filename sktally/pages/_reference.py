@@ -37,7 +37,7 @@ __all__ = ["register_by_reference"]
 # From pages 121-250 of indonesia-2024 (benchmarks/registration.py): the worst field of
 # pages in place scores 0.71 and more, mostly 0.92; a field that is one whole box off
 # up to 0.55, pages of other forms up to 0.43.
-_GATE = 0.55
+_GATE = 0.6
 _SURE = 0.75  # below it other starts are tried, and the best is taken
 _CHANCE = 12  # as many features agree with some place on a page of another form
 _FEW = 20  # a page with fewer features has no print to speak of
@@ -86,7 +86,7 @@ def register_by_reference(
         uint8 grey page, dark ink on light paper.
     form : TallyForm
         A form with a reference.
-    min_score : float, default=0.55
+    min_score : float, default=0.6
         Pages whose score is lower are refused.
 
     Returns
@@ -179,8 +179,9 @@ def _starts(
                     yield _Start(start.homography @ shift, start.agree), 0
     for turn in (0, 180, 90, 270):
         turned, back = turn_page(page, turn)
-        size = np.array(turned.shape[::-1]) / (form.page.width, form.page.height)
-        yield _Start(back @ np.diag([*size, 1.0]), 0), 0
+        height, width = turned.shape
+        fill = np.diag([width / form.page.width, height / form.page.height, 1.0])
+        yield _Start(back @ fill, 0), 0
 
 
 def _share_in_view(page: np.ndarray, form: TallyForm, homography: np.ndarray) -> float:

@@ -12,7 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from sktally._validate import check_page, check_range
-from sktally.exceptions import FormMismatchError, RegistrationError, TallyWarning
+from sktally.exceptions import (
+    FormError,
+    FormMismatchError,
+    RegistrationError,
+    TallyWarning,
+)
 from sktally.form import TallyForm, load_form
 from sktally.pages._locate import Attempt, locate_form
 from sktally.pages._reference import register_by_reference
@@ -41,8 +46,8 @@ _STEP = 0.04
 # indonesia-2019-c1 upright and upside down differ by 0.7 and more.
 _TIE = 0.1
 # Half of the fields must show their frames so well; on indonesia-2019-c1 the median
-# field scores 0.7 and more, 0.5 at a third of its resolution, below 0.1 elsewhere.
-_FRAMES = 0.3
+# field scores 0.7 and more, 0.5 at a third of its resolution, 0.3 at most elsewhere.
+_FRAMES = 0.4
 # Marks that score so well are no accident; see `_locate._STRONG`.
 _SOUND = 0.75
 # Largest misfit, as a share of the longer side, of three anchors where the form
@@ -132,14 +137,24 @@ def register_page(
     check_range("min_score", min_score, 0, 1)
     check_range("min_agreement", min_agreement, -1, 1)
     check_range("max_residual", max_residual, 0, 1)
+    if not form.anchors and form.reference is None:
+        raise FormError(
+            f"form {form.name!r} has neither anchors nor a reference to be found by; "
+            "describe three or more [[anchors]], or learn a reference from filled "
+            "pages with `sktally form learn`"
+        )
     if not form.anchors:
         return register_by_reference(image, form)
     attempts = locate_form(image, form, min_score=min_score)
-    _check_anchors(form, attempts[0], min_score)
-    _check_fit(form, attempts[0], min_agreement, max_residual)
-    best = _break_tie(form, attempts)
-    quads, field_scores = _snap(image, form, best.homography)
-    _check_boxes(form, quads, field_scores, image.shape)
+    try:
+        _check_anchors(form, attempts[0], min_score)
+        _check_fit(form, attempts[0], min_agreement, max_residual)
+        best = _break_tie(form, attempts)
+        quads, field_scores = _snap(image, form, best.homography)
+        _check_boxes(form, quads, field_scores, image.shape)
+    except RegistrationError as error:
+        error.anchors = _hits(form, attempts[0])
+        raise
     return Registration(
         homography=best.homography,
         quads=quads,

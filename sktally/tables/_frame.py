@@ -199,6 +199,12 @@ def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
     ------
     TallyError
         If the ending is another, the folder is missing, or pages lie in it.
+
+    Examples
+    --------
+    >>> from sktally.tables import check_table_path
+    >>> check_table_path("votes.csv", ["scans/station_1.jpg"]).name
+    'votes.csv'
     """
     path = Path(path)
     if path.suffix not in (".csv", ".parquet"):
@@ -232,6 +238,16 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     TallyError
         If the ending is another, the folder is missing or cannot be written, or
         Parquet support is not installed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from sktally.tables import write_table
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_table(pd.DataFrame({"count": [12]}), folder + "/votes.csv")
+    ...     int(pd.read_csv(folder + "/votes.csv")["count"][0])
+    12
     """
     path = check_table_path(path)
     partial = path.with_name(path.name + ".partial")

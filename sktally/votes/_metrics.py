@@ -81,6 +81,18 @@ def page_accuracy(estimator: Any, X: Any, y: Any) -> float:
     -------
     accuracy : float
         In [0, 1].
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sktally.votes import VoteCountAggregator, page_accuracy
+    >>> digits = load_digits()
+    >>> X = digits.images[:600].reshape(100, 2, 3, 8, 8)
+    >>> y = (digits.target[:600].reshape(100, 2, 3) @ [100, 10, 1]).astype(int)
+    >>> votes = VoteCountAggregator(RandomForestClassifier(20, random_state=0))
+    >>> page_accuracy(votes.fit(X, y), X, y)
+    1.0
     """
     return page_accuracy_score(_truth(estimator, y), estimator.predict(X))
 
@@ -102,6 +114,18 @@ def digit_accuracy(estimator: Any, X: Any, y: Any) -> float:
     -------
     accuracy : float
         In [0, 1].
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sktally.votes import VoteCountAggregator, digit_accuracy
+    >>> digits = load_digits()
+    >>> X = digits.images[:600].reshape(100, 2, 3, 8, 8)
+    >>> y = (digits.target[:600].reshape(100, 2, 3) @ [100, 10, 1]).astype(int)
+    >>> votes = VoteCountAggregator(RandomForestClassifier(20, random_state=0))
+    >>> digit_accuracy(votes.fit(X, y), X, y)
+    1.0
     """
     return digit_accuracy_score(y, _predict_boxes(estimator, X))
 

@@ -111,7 +111,7 @@ boxes = [[1, 2, 3, 4]]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"anchors": []}, r"0 anchors: at least 3 are needed"),
+        ({"anchors": MINIMAL["anchors"][:2]}, r"2 anchors: at least 3 are needed"),
         ({"sums": {"x": ["z"]}}, r"sums.x: no field 'z'; fields are x, y"),
         ({"sums": {"x": ["x"]}}, r"needs parts other than itself"),
         ({"sums": {"x": []}}, r"needs parts other than itself"),

@@ -11,7 +11,7 @@ from sktally.pages._fit import (
     is_plausible,
     jacobian,
 )
-from sktally.pages._print import FormPrint, PageEvidence, draw_print
+from sktally.pages._print import PageEvidence, draw_print
 from sktally.pages._registration import apply_homography
 from sktally.pages._view import reduce_page
 
@@ -329,10 +329,15 @@ class TestGuess:
         assert self.guess(nothing) == []
 
 
+def draw_form(form, scale):
+    size = (form.page.width, form.page.height)
+    return draw_print(size, form.fields, form.printed, scale)
+
+
 class TestPrint:
     def test_agreement_knows_the_place(self):
         form = one_mark_form(**SQUARE)
-        page = np.uint8(255 - 255 * draw_print(form, 3.0))
+        page = np.uint8(255 - 255 * draw_form(form, 3.0))
         matrix = np.array([[3, 0, -0.5], [0, 3, -0.5], [0, 0, 1.0]])
         evidence = PageEvidence(page, form)
         assert evidence.agreement(matrix) > 0.9
@@ -350,7 +355,6 @@ class TestPrint:
             for key in ("start", "box", "pitch", "places"):
                 field[key] = None
         bare = TallyForm.from_dict(bare)
-        assert FormPrint(bare, 400).agreement(np.zeros((9, 9)), np.eye(3)) is None
         page = np.full((200, 200), 255, np.uint8)
         assert PageEvidence(page, bare).agreement(np.eye(3)) is None
 
@@ -365,7 +369,7 @@ class TestPrint:
     )
     def test_what_is_drawn(self, mark, inside, outside):
         form = one_mark_form(**SQUARE).model_dump() | {"printed": [mark]}
-        drawn = draw_print(TallyForm.from_dict(form), 2.0)
+        drawn = draw_form(TallyForm.from_dict(form), 2.0)
         assert drawn.shape == (400, 400)
         assert drawn[2 * inside, 60] > 0.5
         assert drawn[2 * outside, 60] == 0

@@ -92,9 +92,7 @@ def test_features_and_median_are_print_not_ink(made):
 
 
 def test_alignment_is_right(made):
-    aligned, _ = align_pages(
-        made.pages, made.form, seed=0, start=made.homographies[0]
-    )
+    aligned, _ = align_pages(made.pages, made.form, seed=0, start=made.homographies[0])
     assert sorted(aligned) == [0, 1, 2, 3, 4]
     corners = np.array([[100, 100], [750, 100], [750, 1000], [100, 1000.0]])
     for i, matrix in aligned.items():
@@ -113,14 +111,12 @@ def test_page_on_which_boxes_were_measured_is_found(tmp_path, made):
 def test_pages_that_do_not_align_are_named(tmp_path, made):
     strange = make_tally_pages(1, form="indonesia-2024", random_state=0).pages[0]
     with pytest.warns(TallyWarning, match="1 of 5 pages do not align.*: page 2$"):
-        learn_form(
-            "example", [made.pages[0], strange, *made.pages[1:4]], out=tmp_path
-        )
+        learn_form("example", [made.pages[0], strange, *made.pages[1:4]], out=tmp_path)
 
 
 def test_too_few_align(tmp_path, made):
     strange = make_tally_pages(2, form="indonesia-2024", random_state=0).pages
-    with pytest.raises(RegistrationError, match="only 2 of 4 pages align.*page 3, page"):
+    with pytest.raises(RegistrationError, match="only 2 of 4 .*page 3, page"):
         learn_form("example", [*made.pages[:2], *strange], out=tmp_path)
     assert not list(tmp_path.iterdir())
 
@@ -134,12 +130,12 @@ def test_boxes_that_fit_nowhere(tmp_path):
     other = make_tally_pages(3, form="indonesia-2024", random_state=0).pages
     with pytest.raises(RegistrationError, match="do not fit the frames .* any page"):
         learn_form("example", other, out=tmp_path)
-    with pytest.raises(RegistrationError, match="frames printed on page 2 .*0.55"):
+    with pytest.raises(RegistrationError, match="frames printed on page 2 .*0.60"):
         learn_form("example", other, out=tmp_path, measured_on=1)
 
 
 def test_measured_on_out_of_range(tmp_path, made):
-    with pytest.raises(TallyError, match=r"measured_on: expected .* in \[0, 4\], got 5"):
+    with pytest.raises(TallyError, match=r"measured_on: .* in \[0, 4\], got 5"):
         learn_form("example", made.pages, out=tmp_path, measured_on=5)
 
 

@@ -57,16 +57,14 @@ def unframed(tmp_path_factory, filled):
     ("degrade", "turn"), [("scan", 0), ("photo", 180), ("photo", 90), ("mixed", 270)]
 )
 def test_other_pages_are_found_any_way_up(learnt, degrade, turn):
-    made = make_tally_pages(
-        3, form=learnt, degrade=degrade, turn=turn, random_state=2
-    )
+    made = make_tally_pages(3, form=learnt, degrade=degrade, turn=turn, random_state=2)
     for page, truth in zip(made.pages, made.quads, strict=True):
         found = register_by_reference(page, learnt)
         assert found.method == "reference"
         assert found.turn == turn
         assert found.anchors == ()
         assert np.isnan(found.residual)
-        assert 0.55 <= found.score <= 1
+        assert 0.6 <= found.score <= 1
         assert found.field_scores.min() == pytest.approx(found.score)
         error = np.linalg.norm(found.quads - truth, axis=-1)
         assert np.median(error) < 2
@@ -101,7 +99,7 @@ def test_half_a_page_names_the_missing_fields(learnt):
     with pytest.raises(RegistrationError, match="not all fields|are not there") as info:
         register_by_reference(page, learnt)
     assert "total" in str(info.value)
-    assert "0.55 needed" in str(info.value)
+    assert "0.60 needed" in str(info.value)
     assert "sktally form check" in str(info.value)
 
 
@@ -246,7 +244,9 @@ def test_match_and_fit_known_homography():
     matrix, agree = fit_homography(source, target)
     assert not agree[:15].any()
     assert agree[15:].all()
-    np.testing.assert_allclose(apply_homography(matrix, source[15:]), target[15:], atol=1)
+    np.testing.assert_allclose(
+        apply_homography(matrix, source[15:]), target[15:], atol=1
+    )
 
 
 def test_too_few_matches():
@@ -278,7 +278,7 @@ def test_shipped_form_holds_no_pixels():
     tensors = load_file(form.reference_path)
     assert set(tensors) == {"points", "descriptors"}
     assert form.reference_path.stat().st_size < 300_000
-    assert read_reference(form).n_pages == 120
+    assert read_reference(form).n_pages >= 100
 
 
 @pytest.mark.real

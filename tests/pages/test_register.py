@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sktally import (
+    FormError,
     FormMismatchError,
     PageReadError,
     RegistrationError,
@@ -431,3 +432,23 @@ def test_real_pages_of_other_forms_are_refused(form):
     for path in others:
         with pytest.raises(RegistrationError):
             register_page(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), form)
+
+
+def test_a_draft_without_marks_says_what_to_do():
+    draft = TallyForm.from_dict(
+        {
+            "name": "draft",
+            "page": {"width": 100, "height": 100},
+            "fields": [{"name": "a", "start": [10, 10], "box": [5, 5], "places": 2}],
+        }
+    )
+    with pytest.raises(FormError, match="neither anchors nor a reference.*form learn"):
+        register_page(np.full((100, 100), 255, np.uint8), draft)
+
+
+def test_refusals_carry_what_was_found_of_the_anchors():
+    with pytest.raises(RegistrationError) as caught:
+        register_page(np.full((1100, 850), 255, np.uint8), "example")
+    hits = caught.value.anchors
+    assert [hit.name for hit in hits] == [a.name for a in load_form("example").anchors]
+    assert not any(hit.found for hit in hits)

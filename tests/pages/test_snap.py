@@ -137,7 +137,7 @@ def test_one_box_off_scores_below_the_gate():
     _, right = snap_fields(draw(form), form, np.eye(3))
     _, wrong = snap_fields(draw(form), form, off, reach=0.3)
     assert right[0] > 0.85
-    assert wrong[0] < 0.55
+    assert wrong[0] < 0.6
 
 
 def test_never_moves_to_the_next_row():
@@ -176,6 +176,4 @@ def test_synthetic_pages(degrade):
         error = np.linalg.norm(quads - truth, axis=-1)
         assert np.median(error) < 1.5
         assert error.max() < 5
-        assert scores.min() > 0.55
-
-
+        assert scores.min() > 0.6
