@@ -37,10 +37,8 @@ def problems_of(name, thing):
     doc = NumpyDocString(text)
     found = []
     exception = inspect.isclass(thing) and issubclass(thing, BaseException | Warning)
-    callable_ = inspect.isfunction(thing) or issubclass(type(thing), type) and hasattr(
-        thing, "fit"
-    )
-    if callable_:
+    estimator = inspect.isclass(thing) and hasattr(thing, "fit")
+    if inspect.isfunction(thing) or estimator:
         documented = {
             part.strip().lstrip("*")
             for entry in doc["Parameters"]

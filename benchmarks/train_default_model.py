@@ -173,10 +173,14 @@ def fine_tuned(args, X, y, base_X, base_y):
 
 def train_default(args) -> None:
     """Cross-validate the recipe by page, then fit on all pages and save."""
-    base_X, base_y = source_cells(args.data, args.synthetic, args.seed + 1)
-    chosen = np.random.default_rng(args.seed).choice(
-        len(base_X), min(args.replay, len(base_X)), replace=False
-    )
+    # Half of what is shown again is synthetic, balanced by class: crossed and empty
+    # boxes are in no other source, and without them the model forgets those of
+    # forms that it has not seen.
+    half = args.replay // 2
+    base_X, base_y = source_cells(args.data, half, args.seed + 1)
+    rng = np.random.default_rng(args.seed)
+    others = rng.choice(len(base_X) - half, half, replace=False)
+    chosen = np.r_[others, len(base_X) - half : len(base_X)]
     base_X, base_y = base_X[chosen], base_y[chosen]
     X, y, page, place = real_cells(args.data)
     print(f"{len(X)} real cells, {len(base_X)} others", flush=True)
@@ -226,7 +230,7 @@ if __name__ == "__main__":
         model={"choices": ["handwriting", "default"], "default": "default"},
         epochs={"type": int, "default": 8},
         synthetic={"type": int, "default": 60000},
-        replay={"type": int, "default": 12000},
+        replay={"type": int, "default": 24000},
         verbose={"type": int, "default": 0},
     )
     print_versions(args.seed)

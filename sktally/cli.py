@@ -176,9 +176,10 @@ def check(form: str, paths: tuple[str, ...], out: str) -> None:
 @click.option("--out", help="Form file to write. Default: FORM itself.")
 @_explain
 def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
-    """Make a reference for FORM from your own filled pages (five or more).
+    """Make a reference for FORM from your own filled pages: ten, three at least.
 
-    The first page is the one on which the boxes in FORM were measured.
+    The boxes in FORM must have been measured on one of them: the page on which the
+    printed frames fit best, or the first where FORM describes no frames.
     """
     from sktally.form import load_form
     from sktally.pages import learn_form, list_pages

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 
@@ -86,7 +86,7 @@ def save_model(estimator: BaseEstimator, path: str | Path) -> Path:
     model = writer.estimator(estimator, "model")
     target = write_model(path, {"model": model}, writer.tensors)
     for name, source in writer.files.items():
-        _copy_beside(source, target.with_name(name))
+        _copy_beside(source, target.parent / name)
     return target
 
 
@@ -182,6 +182,9 @@ def load_reader(
     form = load_form(form)
     loaded = load_model(model)
     parts = [step for _, step in loaded.steps] if isinstance(loaded, Pipeline) else []
+    croppers = [p for p in parts if isinstance(p, TallyCropper)]
+    # cells are cut as those that the model was fitted on, if it says how
+    cropper = clone(croppers[0]) if croppers else TallyCropper(form)
     normalizers = [p for p in parts if isinstance(p, CellNormalizer)]
     # cells from TallyCropper are uint8: an unfitted normalizer has nothing to learn
     paper = np.full((1, 28, 28), 255, np.uint8)
@@ -201,7 +204,7 @@ def load_reader(
     settings["classifier"] = FrozenEstimator(final)
     return Pipeline(
         [
-            ("crop", TallyCropper(form).fit()),
+            ("crop", cropper.set_params(form=form).fit()),
             ("normalize", normalizer),
             ("votes", VoteCountAggregator(**settings)),
         ]
@@ -211,6 +214,7 @@ def load_reader(
 def _copy_beside(source: Path, target: Path) -> None:
     """Copy a file that a form needs to the folder of the model."""
     content = source.read_bytes()
+    target.parent.mkdir(parents=True, exist_ok=True)
     if target.exists() and target.read_bytes() != content:
         raise ModelFormatError(
             f"{target}: the form of this model needs {source} here, but another file "

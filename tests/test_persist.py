@@ -215,6 +215,30 @@ def test_reader_from_any_model(source, pipeline, reader, tallies, tmp_path):
         assert ready["normalize"].get_params() == CellNormalizer().get_params()
 
 
+def test_reader_cuts_cells_as_the_saved_one_did(reader, tmp_path):
+    cropper = TallyCropper("example", cell_size=30, margin=0.2).fit()
+    saved = Pipeline([("crop", cropper), *reader.steps[1:]])
+    ready = load_reader("indonesia-2024", model=save_model(saved, tmp_path / "m"))
+    assert (ready["crop"].cell_size, ready["crop"].margin) == (30, 0.2)
+    assert ready["crop"].form_.name == "indonesia-2024"
+
+
+def test_cache_folders_are_not_saved(pipeline, tmp_path):
+    model = Pipeline(pipeline.steps, memory=str(tmp_path / "cache"))
+    assert load_model(save_model(model, tmp_path / "m")).memory is None
+
+
+def test_patches_in_a_folder_beside_the_form_travel_too(tmp_path):
+    content = load_form("example").model_dump(mode="json", exclude_none=True)
+    content["anchors"][0] |= {"kind": "patch", "file": "patches/mark.png"}
+    (tmp_path / "patches").mkdir()
+    (tmp_path / "patches" / "mark.png").write_bytes(b"picture")
+    TallyForm.from_dict(content).to_toml(tmp_path / "mine.toml")
+    (tmp_path / "out").mkdir()
+    save_model(TallyCropper(tmp_path / "mine.toml").fit(), tmp_path / "out" / "m")
+    assert (tmp_path / "out" / "patches" / "mark.png").read_bytes() == b"picture"
+
+
 def test_reader_follows_the_forms_rule(pipeline, tmp_path):
     path = save_model(pipeline, tmp_path / "m")
     form = load_form("example").model_copy(update={"blank_right": "zero"})
@@ -224,8 +248,9 @@ def test_reader_follows_the_forms_rule(pipeline, tmp_path):
 def test_reader_errors(pipeline, tmp_path):
     with pytest.raises(FormError, match="no form 'none'"):
         load_reader("none", model="none")
-    with pytest.raises(ModelFormatError, match="no model 'none'"):
-        load_reader("example", model="none")
+    for name in ("none", "", "."):
+        with pytest.raises(ModelFormatError, match=f"no model '{re.escape(name)}'"):
+            load_reader("example", model=name)
     for model in (CellNormalizer(), CNNClassifier(), VoteCountAggregator(SVC)):
         if isinstance(model, VoteCountAggregator):
             model = VoteCountAggregator(CNNClassifier())
@@ -316,6 +341,16 @@ HOSTILE = [
     (
         lambda c: c["model"]["params"].update(memory={"estimator": "Memory"}),
         "got estimator 'Memory'",
+    ),
+    (
+        lambda c: c["model"]["params"].update(memory="cache"),
+        "memory: expected null, got 'cache'",
+    ),
+    (
+        lambda c: c.update(
+            model={"estimator": "TallyCropper", "params": {"form": "/dev/zero"}}
+        ),
+        "form: expected a form, or the name of a shipped one",
     ),
     (lambda c: classifier_of(c).update(fitted=3), "make no estimator|missing"),
     (lambda c: fitted(c).pop("weights"), r"missing \['weights'\], unknown \[\]"),

@@ -21,7 +21,7 @@ from sktally.exceptions import FormError, TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
 from sktally.pages import Registration, read_page, register_page
 
-__all__ = ["PageReport", "TallyCropper"]
+__all__ = ["PageReport", "TallyCropper", "as_pages"]
 
 # How many messages the one warning of a call spells out.
 _MESSAGES_SHOWN = 3
@@ -145,13 +145,9 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         TallyError
             If a parameter is out of range, or `X` is not one entry a page.
         """
-        check_range("cell_size", self.cell_size, 8, 512, integer=True)
-        check_range("margin", self.margin, 0, 1)
-        check_choice("on_error", self.on_error, ("absent", "raise"))
-        if self.n_jobs is not None:
-            check_range("n_jobs", self.n_jobs, -512, 512, integer=True)
+        self._check_params()
         if X is not None:
-            _as_pages(X)
+            as_pages(X)
         self.form_ = load_form(self.form)
         self.cell_shape_ = _cell_shape(self.form_, self.cell_size)
         return self
@@ -209,7 +205,8 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             As `transform`.
         """
         check_is_fitted(self)
-        pages = _as_pages(X)
+        self._check_params()  # those set since `fit`
+        pages = as_pages(X)
         names = [
             f"X[{i}]" if isinstance(page, np.ndarray) else fspath(page)
             for i, page in enumerate(pages)
@@ -224,6 +221,18 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             for page, name, out in zip(pages, names, cells, strict=True)
         )
         return cells, reports
+
+    def _check_params(self) -> None:
+        check_range("cell_size", self.cell_size, 8, 512, integer=True)
+        check_range("margin", self.margin, 0, 1)
+        check_choice("on_error", self.on_error, ("absent", "raise"))
+        if self.n_jobs is not None:
+            check_range("n_jobs", self.n_jobs, -512, 512, integer=True)
+            if self.n_jobs == 0:
+                raise TallyError(
+                    "n_jobs: expected 1 or more, or -1 for all cores, got 0; None is "
+                    "one thread"
+                )
 
     def _crop_one(
         self, page: str | PathLike | np.ndarray, name: str, out: np.ndarray
@@ -288,29 +297,29 @@ def _summary(bad: list[PageReport], n_pages: int) -> str:
     )
 
 
-def _as_pages(X: Any) -> list:
+def as_pages(X: Any, name: str = "X") -> list:
     """Return `X` as a list of paths and page arrays, or raise."""
     expected = (
         "expected one entry a page: a list of paths, or of uint8 arrays (height, "
         "width) or (height, width, 3)"
     )
     if isinstance(X, str | bytes | PathLike):
-        raise TallyError(f"X: {expected}, got the single path {X!r}; give [path]")
+        raise TallyError(f"{name}: {expected}, got the single path {X!r}; give [path]")
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()
     if isinstance(X, np.ndarray):
         if X.dtype.kind in "OUS" and X.ndim == 2 and X.shape[1] == 1:
             X = X[:, 0]
-        _check_array(X, expected)
+        _check_array(X, f"{name}: {expected}")
     elif not isinstance(X, Sequence):
-        raise TallyError(f"X: {expected}, got {type(X).__name__}")
+        raise TallyError(f"{name}: {expected}, got {type(X).__name__}")
     pages = [str(page) if isinstance(page, np.str_) else page for page in X]
     if not pages:
-        raise TallyError(f"X: {expected}, got 0 samples; is the folder empty?")
+        raise TallyError(f"{name}: {expected}, got 0 samples; is the folder empty?")
     for i, page in enumerate(pages):
         if not isinstance(page, str | PathLike | np.ndarray):
             raise TallyError(
-                f"X[{i}]: expected a path or a uint8 page array, got "
+                f"{name}[{i}]: expected a path or a uint8 page array, got "
                 f"{type(page).__name__}: {page!r:.60}"
             )
     return pages
@@ -324,5 +333,5 @@ def _check_array(X: np.ndarray, expected: str) -> None:
     if X.ndim not in (3, 4) or single or X.dtype not in (np.uint8, np.bool_):
         hint = "; for a single page give [page]" if single else ""
         raise TallyError(
-            f"X: {expected}, got an array of dtype {X.dtype} and shape {X.shape}{hint}"
+            f"{expected}, got an array of dtype {X.dtype} and shape {X.shape}{hint}"
         )

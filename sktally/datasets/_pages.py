@@ -48,8 +48,6 @@ def _check(n_pages: int, recipe: Recipe) -> None:
     check_choice("turn", recipe.turn, (0, 90, 180, 270, "random"))
     check_degrade(recipe.degrade)
     check_range("sums_hold", recipe.sums_hold, 0, 1)
-    for name, share in zip(("p_crossed", "p_blank"), recipe.habits[1:], strict=True):
-        check_range(name, share, 0, 1)
     check_range("p_crossed + p_blank", sum(recipe.habits[1:]), 0, 1)
     highest = {"skew": 20, "perspective": 0.3, "fold": 0.05, "blur": 50, "quality": 95}
     for name, value in {**recipe.handling, **recipe.lens}.items():
@@ -176,6 +174,8 @@ def make_tally_pages(
     ... )
     True
     """
+    check_range("p_crossed", p_crossed, 0, 1)
+    check_range("p_blank", p_blank, 0, 1)
     recipe = Recipe(
         form=load_form(form),
         scale=scale,

@@ -76,6 +76,8 @@ class EstimatorWriter:
             return None
         if key == "form" and not (isinstance(value, str) and value in list_forms()):
             return load_form(value)  # a path would lead nowhere on another machine
+        if key == "memory":
+            return None  # a cache of pickles, in a folder of this machine
         return value
 
     def _encode(self, value: object, place: str) -> object:
@@ -171,9 +173,11 @@ class EstimatorReader:
                 f"{place}: unknown parameters {unknown[:5]}; the file may be of a "
                 f"newer sktally. Known: {', '.join(known)}"
             )
-        return {
+        values = {
             key: self._decode(item, f"{place}.{key}") for key, item in params.items()
         }
+        _check_paths(values, place)
+        return values
 
     def _fit(self, estimator: BaseEstimator, node: dict, place: str) -> None:
         parts = node.get("parts", {})
@@ -192,6 +196,21 @@ class EstimatorReader:
             estimator._set_fitted_state(state, architecture=self.architecture)
         else:
             estimator._set_fitted_state(state)
+
+
+def _check_paths(values: dict, place: str) -> None:
+    """Raise where a parameter would lead to files that the model does not hold."""
+    if values.get("memory") is not None:
+        raise ModelFormatError(
+            f"{place}.memory: expected null, got {values['memory']!r}: a cache folder "
+            "holds pickles; set it on the loaded Pipeline yourself"
+        )
+    form = values.get("form", list_forms()[0])
+    if not isinstance(form, TallyForm) and form not in list_forms():
+        raise ModelFormatError(
+            f"{place}.form: expected a form, or the name of a shipped one "
+            f"({', '.join(list_forms())}), got {form!r}; save the model again"
+        )
 
 
 def _check_steps(steps: list) -> None:

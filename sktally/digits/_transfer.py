@@ -130,7 +130,10 @@ def load_source(pretrained) -> Source:
     """
     if isinstance(pretrained, (str, Path)):
         path, content, tensors = read_model(pretrained)
-        return Source(str(path), *_stored_classifier(content, tensors, str(path)))
+        # As it was given: a report is saved with the model and must name no folder
+        # that the user did not.
+        name = str(pretrained)
+        return Source(name, *_stored_classifier(content, tensors, str(path)))
     if isinstance(pretrained, FrozenEstimator):
         inner = pretrained.estimator
         if hasattr(inner, "net_") and hasattr(inner, "image_shape_"):

@@ -51,7 +51,7 @@ def find_model(model: str | Path) -> Path:
     if str(model) in bundled_models():
         folder = resources.files("sktally") / "data" / "models"
         return Path(str(folder / f"{model}.json"))
-    found = path.with_name(path.name + ".json")
+    found = path.with_name(path.name + ".json") if path.name else path
     if not found.is_file():
         bundled = ", ".join(bundled_models()) or "none"
         raise ModelFormatError(

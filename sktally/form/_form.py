@@ -162,9 +162,11 @@ class TallyForm(FormPart):
         The last axis is x, y, width, height in form units. Fields shorter than
         the longest are padded on the left with NaN.
         """
-        boxes = np.full((self.n_fields, self.n_places, 4), np.nan)
+        n_places = self.n_places
+        boxes = np.full((self.n_fields, n_places, 4), np.nan)
         for i, field in enumerate(self.fields):
-            boxes[i, self.n_places - len(field.rectangles) :] = field.rectangles
+            rectangles = field.rectangles
+            boxes[i, n_places - len(rectangles) :] = rectangles
         return boxes
 
     def fingerprint(self) -> str:

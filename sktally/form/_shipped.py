@@ -57,6 +57,11 @@ def load_form(form: str | Path | TallyForm) -> TallyForm:
     """
     if isinstance(form, TallyForm):
         return form
+    if not isinstance(form, str | PathLike):
+        raise FormError(
+            "form: expected the name of a shipped form, the path of a .toml file or a "
+            f"TallyForm, got {form!r:.60} ({type(form).__name__})"
+        )
     shipped = list_forms()
     if str(form) in shipped:
         return TallyForm.from_toml(

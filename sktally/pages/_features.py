@@ -232,17 +232,18 @@ def _read(path: Path, _modified: int, _size: int) -> Reference:
             content = json.loads((file.metadata() or {}).get("sktally.reference", "{}"))
             names = set(file.keys())
             arrays = {name: file.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
+            found, n_pages = content.get("format"), int(content.get("n_pages", 0))
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FormError(
             f"{path}: not a reference file, or damaged ({error}); make it anew with "
             "`sktally form learn FORM PAGE...`"
         ) from None
-    if content.get("format") != _FORMAT:
+    if found != _FORMAT:
         raise FormError(
-            f"{path}: reference of format {content.get('format', 'none')!s}, expected "
+            f"{path}: reference of format {found or 'none'!s}, expected "
             f"{_FORMAT}; make it anew with `sktally form learn FORM PAGE...`"
         )
-    return _checked(path, arrays, int(content.get("n_pages", 0)))
+    return _checked(path, arrays, n_pages)
 
 
 def _checked(path: Path, arrays: dict[str, np.ndarray], n_pages: int) -> Reference:

@@ -76,10 +76,11 @@ def register_page(
     form : str, path or TallyForm
         Name of a shipped form, path of a form file, or a form.
     min_score : float, default=0.6
-        Normalised correlation, 0 to 1, that an anchor needs to be used.
+        Normalised correlation, 0 to 1, that an anchor needs to be used; for a form
+        found by its reference, how well the frames of its worst field must fit.
     min_agreement : float, default=0.25
         Correlation of the page with the printed frames and lines that the form
-        describes, below which it counts as another form.
+        describes, below which it counts as another form; only for anchors.
     max_residual : float, default=0.05
         Largest root mean square misfit of the anchors, as a share of the longer
         side of the form's page.
@@ -143,8 +144,8 @@ def register_page(
             "describe three or more [[anchors]], or learn a reference from filled "
             "pages with `sktally form learn`"
         )
-    if not form.anchors:
-        return register_by_reference(image, form)
+    if len(form.anchors) < 3:  # a form with fewer has a reference
+        return register_by_reference(image, form, min_score=min_score)
     attempts = locate_form(image, form, min_score=min_score)
     try:
         _check_anchors(form, attempts[0], min_score)

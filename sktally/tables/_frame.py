@@ -15,6 +15,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
+from sktally._validate import check_range
+from sktally.cells._crop import as_pages
 from sktally.exceptions import PageReadError, TallyError
 from sktally.form import TallyForm
 from sktally.pages._read import split_name
@@ -32,6 +34,13 @@ COLUMNS = (
     "status",
     "message",
 )
+# Of numbers, so that tables of pages none of which was read have them too.
+_DTYPES = {
+    "page": "int64",
+    "count": "Int64",
+    "confidence": "Float64",
+    "tally_quality": "Float64",
+}
 
 
 def read_tallies(
@@ -69,7 +78,7 @@ def read_tallies(
     Raises
     ------
     TallyError
-        If `reader` is not such a Pipeline.
+        If `reader` is not such a Pipeline, or `pages` is not one entry a page.
 
     See Also
     --------
@@ -84,14 +93,16 @@ def read_tallies(
     >>> len(table)  # one page, six fields
     6
     """
-    if not (hasattr(reader, "steps") and hasattr(reader[0], "crop")):
+    ends = (reader[0], reader[-1]) if hasattr(reader, "steps") else (None, None)
+    if not (hasattr(ends[0], "crop") and hasattr(ends[1], "predict_tallies")):
         raise TallyError(
             "reader: expected a Pipeline of TallyCropper, CellNormalizer and "
             f"VoteCountAggregator, got {type(reader).__name__}; make one with "
             "load_reader(form)"
         )
-    if batch_size < 1:
-        raise TallyError(f"batch_size: expected at least 1, got {batch_size}")
+    check_range("batch_size", batch_size, 1, 10**6, integer=True)
+    # No page at all makes a table without rows.
+    pages = as_pages(pages, "pages") if not _is_empty(pages) else []
     rows: list[dict] = []
     for start in range(0, len(pages), batch_size):
         batch = list(pages[start : start + batch_size])
@@ -99,7 +110,11 @@ def read_tallies(
         if progress is not None:
             progress(len(batch))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype({"count": "Int64", "page": "int64", "confidence": "Float64"})
+    return table.astype(_DTYPES)
+
+
+def _is_empty(pages: object) -> bool:
+    return isinstance(pages, list | tuple) and not pages
 
 
 def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:

@@ -227,6 +227,7 @@ BAD_PARAMETERS = [
     ({"margin": -0.1}, r"margin: expected a number in \[0, 1\], got -0.1"),
     ({"on_error": "skip"}, "on_error: expected one of 'absent', 'raise', got 'skip'"),
     ({"n_jobs": "two"}, "n_jobs: expected an integer, got 'two'"),
+    ({"n_jobs": 0}, "n_jobs: expected 1 or more, or -1 for all cores, got 0"),
 ]
 
 
@@ -234,6 +235,12 @@ BAD_PARAMETERS = [
 def test_bad_parameters(parameters, message):
     with pytest.raises(TallyError, match=message):
         TallyCropper("example", **parameters).fit()
+
+
+def test_parameters_set_after_fit_are_checked(tallies):
+    cropper = TallyCropper("example").fit().set_params(n_jobs=0)
+    with pytest.raises(TallyError, match="n_jobs: expected 1 or more"):
+        cropper.crop(tallies.pages)
 
 
 def test_no_such_form():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from sktally import load_form, make_tally_pages, read_page
+from sktally import load_form, make_tally_pages, read_page, register_page
 from sktally.exceptions import FormError, FormMismatchError, RegistrationError
 from sktally.form import TallyForm
 from sktally.pages._features import (
@@ -51,6 +51,14 @@ def unframed(tmp_path_factory, filled):
     """Return the same form described without frames, verified by its median."""
     folder = tmp_path_factory.mktemp("unframed")
     return learn_form(without_anchors(frame=0), filled, out=folder, measured_on=0)
+
+
+def test_register_page_hands_forms_without_enough_anchors_on(learnt, filled):
+    few = learnt.model_copy(update={"anchors": load_form("example").anchors[:2]})
+    for form in (learnt, few):
+        assert register_page(filled[0], form).method == "reference"
+    with pytest.raises(RegistrationError, match="1.00 needed for each"):
+        register_page(filled[0], learnt, min_score=1)
 
 
 @pytest.mark.parametrize(

@@ -87,12 +87,15 @@ def test_progress_is_told_of_every_page(made, reader):
 def test_no_pages_make_an_empty_table(reader):
     table = read_tallies(reader, [])
     assert len(table) == 0 and tuple(table.columns) == COLUMNS
+    assert str(table["tally_quality"].dtype) == "Float64"
 
 
 def test_wrong_readers_are_refused(made, reader):
     with pytest.raises(TallyError, match="expected a Pipeline of TallyCropper"):
         read_tallies(reader[-1], made.pages)
-    with pytest.raises(TallyError, match="batch_size: expected at least 1, got 0"):
+    with pytest.raises(TallyError, match="expected a Pipeline of TallyCropper"):
+        read_tallies(reader[:-1], made.pages)
+    with pytest.raises(TallyError, match="batch_size: expected an integer in"):
         read_tallies(reader, made.pages, batch_size=0)
 
 
