@@ -11,6 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binomtest
 
+from sktally.votes import accuracy_interval
+
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -58,16 +60,11 @@ def share(correct: np.ndarray) -> str:
     )
 
 
-def clustered_share(correct: np.ndarray, pages: np.ndarray, seed: int = 0) -> str:
-    """Format a share, its 95 % interval bootstrapped over pages (one hand each)."""
-    correct, pages = np.asarray(correct, float), np.asarray(pages)
-    ids, where = np.unique(pages, return_inverse=True)
-    hits = np.bincount(where, correct, len(ids))
-    sizes = np.bincount(where, minlength=len(ids))
-    draws = np.random.default_rng(seed).integers(0, len(ids), (2000, len(ids)))
-    shares = hits[draws].sum(1) / sizes[draws].sum(1)
-    low, high = np.quantile(shares, [0.025, 0.975])
+def clustered_share(correct: np.ndarray, pages: np.ndarray) -> str:
+    """Format a share with its 95 % interval, pages as clusters (one hand each)."""
+    correct, pages = np.asarray(correct, bool), np.asarray(pages)
+    found = accuracy_interval(correct, groups=pages)
     return (
-        f"{correct.mean():.4f} ({correct.sum():.0f} of {correct.size} on {len(ids)} "
-        f"pages; 95 % {low:.4f}-{high:.4f})"
+        f"{found.estimate:.4f} ({correct.sum()} of {correct.size} on "
+        f"{len(np.unique(pages))} pages; 95 % {found.low:.4f}-{found.high:.4f})"
     )

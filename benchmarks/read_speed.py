@@ -58,7 +58,8 @@ cv2.setNumThreads(1)
 print_versions(args.seed)
 form = big_form()
 made = make_tally_pages(args.pages, form=form, random_state=args.seed)
-folder = Path(tempfile.mkdtemp())
+holder = tempfile.TemporaryDirectory()  # removed when the script ends
+folder = Path(holder.name)
 paths = []
 for i, page in enumerate(made.pages):
     paths.append(str(folder / f"{i:03d}.jpg"))

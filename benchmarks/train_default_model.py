@@ -8,7 +8,7 @@ default      handwriting, fine-tuned on the cells of all indonesia-2024 pages
              together with a share of the cells above. What `load_reader` takes.
 
 indonesia-2019-c1 and nist-hsf are not used. The card of `default` reports how its
-recipe does on pages it was not fitted to: five folds by page, refitted each time.
+recipe does on pages it was not fitted to: fitted on the first 250, read on the rest.
 
     python benchmarks/train_default_model.py --model handwriting
     python benchmarks/train_default_model.py --model default
@@ -23,7 +23,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 from common import arguments, clustered_share, load_boxes, print_versions
-from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 
 from sktally import CellNormalizer, CNNClassifier, TallyCropper, save_model
@@ -31,6 +30,10 @@ from sktally.datasets import embed_digits, load_mnist, make_digit_cells
 
 MODELS = Path(__file__).resolve().parents[1] / "sktally" / "data" / "models"
 CLASSES = [*"0123456789x_"]
+# Milder than "tally": most of these cells were already drawn with worn boxes, slant
+# and blur, and turning them further makes a flagged 1 a 7.
+LIGHT = {"rotation": 5, "shift": 0.04, "zoom": 0.08, "shear": 4, "stroke": 0.3}
+LIGHT |= {"contrast": 0.1, "noise": 0.05, "blur": 0.3, "lines": 0.05}
 CARD = """# Model card: default
 
 Written by `benchmarks/train_default_model.py`; every figure is printed by it.
@@ -42,17 +45,17 @@ Written by `benchmarks/train_default_model.py`; every figure is printed by it.
 - **From what**: the bundled model `handwriting` (MNIST without training writer 2 of
   series 0, shown plain and pasted into synthetic boxes; USPS, optdigits, semeion;
   synthetic handwriting by `make_digit_cells`), fine-tuned on {n_real} cells of the
-  500 `indonesia-2024` pages together with {n_other} of the cells before.
-- **How**: {epochs} epochs, Adam, one-cycle schedule, batch 256, augmentation
-  "tally", seed {seed}; sktally {sktally}, torch {torch}.
+  `indonesia-2024` pages together with {n_other} of the cells before.
+- **How**: {epochs} epochs, Adam, one-cycle schedule, batch 256, light
+  augmentation, seed {seed}; sktally {sktally}, torch {torch}.
 - **Never seen**: `indonesia-2019-c1`, `nist-hsf`.
 - **For**: counts handwritten in boxes, one digit a box. **Not for**: fields written
   as free strings, letters, numerals other than 0-9.
 
 ## How good, on pages it was not fitted to
 
-Five folds of `indonesia-2024` by page, the fine-tuning repeated in each; boxes as
-located by registration; intervals 95 %, bootstrapped by page.
+The fine-tuning repeated on the first {fitted_pages} `indonesia-2024` pages alone, read
+on the others; boxes as located by registration; intervals 95 %, pages as clusters.
 
 ```
 {figures}```
@@ -160,7 +163,7 @@ def fine_tuned(args, X, y, base_X, base_y):
         classes=CLASSES,
         batch_norm=True,
         pretrained="handwriting",
-        augment="tally",
+        augment=LIGHT,
         max_epochs=args.epochs,
         schedule="one-cycle",
         batch_size=256,
@@ -172,26 +175,23 @@ def fine_tuned(args, X, y, base_X, base_y):
 
 
 def train_default(args) -> None:
-    """Cross-validate the recipe by page, then fit on all pages and save."""
-    # Half of what is shown again is synthetic, balanced by class: crossed and empty
-    # boxes are in no other source, and without them the model forgets those of
-    # forms that it has not seen.
-    half = args.replay // 2
-    base_X, base_y = source_cells(args.data, half, args.seed + 1)
+    """Fit on the first pages for the card, then on all pages, and save."""
+    # Two thirds of what is shown again are synthetic, balanced by class: crossed and
+    # empty boxes and flagged ones are in no other source, and without them the model
+    # forgets the hands of forms that it has not seen.
+    synthetic = 2 * args.replay // 3
+    base_X, base_y = source_cells(args.data, synthetic, args.seed + 1)
     rng = np.random.default_rng(args.seed)
-    others = rng.choice(len(base_X) - half, half, replace=False)
-    chosen = np.r_[others, len(base_X) - half : len(base_X)]
+    n_others = len(base_X) - synthetic
+    others = rng.choice(n_others, args.replay - synthetic, replace=False)
+    chosen = np.r_[others, n_others : len(base_X)]
     base_X, base_y = base_X[chosen], base_y[chosen]
     X, y, page, place = real_cells(args.data)
     print(f"{len(X)} real cells, {len(base_X)} others", flush=True)
-    read = np.empty_like(y)
-    pages = np.unique(page)
-    for fit, _ in KFold(5, shuffle=True, random_state=args.seed).split(pages):
-        inside = np.isin(page, pages[fit])
-        model = fine_tuned(args, X[inside], y[inside], base_X, base_y)
-        read[~inside] = model.predict(X[~inside])
-        print("fold:", clustered_share(read[~inside] == y[~inside], page[~inside]))
-    card = describe(read == y, y, page, place)
+    first = page < args.fitted_pages
+    model = fine_tuned(args, X[first], y[first], base_X, base_y)
+    X_late, y_late, page_late = X[~first], y[~first], page[~first]
+    card = describe(model.predict(X_late) == y_late, y_late, page_late, place[~first])
     print(card)
     model = fine_tuned(args, X, y, base_X, base_y)
     save_model(as_pipeline(model), MODELS / "default")
@@ -206,6 +206,7 @@ def facts(args, X, base_X) -> dict:
         "n_real": len(X),
         "n_other": len(base_X),
         "epochs": args.epochs,
+        "fitted_pages": args.fitted_pages,
         "seed": args.seed,
         "sktally": version("sktally"),
         "torch": version("torch"),
@@ -228,9 +229,10 @@ if __name__ == "__main__":
     args = arguments(
         __doc__,
         model={"choices": ["handwriting", "default"], "default": "default"},
-        epochs={"type": int, "default": 8},
-        synthetic={"type": int, "default": 60000},
-        replay={"type": int, "default": 24000},
+        epochs={"type": int, "default": 6},
+        synthetic={"type": int, "default": 45000},
+        fitted_pages={"type": int, "default": 250},
+        replay={"type": int, "default": 60000},
         verbose={"type": int, "default": 0},
     )
     print_versions(args.seed)

@@ -7,6 +7,7 @@ Thin: every verb is one call into the library. Exit status: 0 everything read,
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -26,17 +27,25 @@ USAGE = 2
 
 
 def _explain(command: Callable) -> Callable:
-    """Turn our errors into one message and exit status 2, no traceback."""
+    """Turn errors and warnings of ours into one line each; errors exit with 2."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except TallyError as error:
-            click.echo(f"sktally: {error}", err=True)
-            sys.exit(USAGE)
+        with warnings.catch_warnings():
+            # Pillow warns of damaged tags; the message of the page says what is wrong.
+            warnings.filterwarnings("ignore", module="PIL")
+            warnings.showwarning = _say
+            try:
+                return command(*args, **kwargs)
+            except TallyError as error:
+                _say(error)
+                sys.exit(USAGE)
 
     return run
+
+
+def _say(message: object, *_: Any, **__: Any) -> None:
+    click.echo(f"sktally: {message}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -111,11 +120,16 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
             click.echo(f"... and {len(unread) - 10} more, see the table", err=True)
         ambiguous = int((table["status"] == "ambiguous").sum())
         click.echo(
-            f"{len(pages)} pages: {len(pages) - len(unread)} read, {len(unread)} not "
-            f"read; {ambiguous} ambiguous counts" + (f"; wrote {out}" if out else ""),
+            f"{_number(len(pages), 'page')}: {len(pages) - len(unread)} read, "
+            f"{len(unread)} not read; {_number(ambiguous, 'ambiguous count')}"
+            + (f"; wrote {out}" if out else ""),
             err=True,
         )
     return len(unread)
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 @main.command()
@@ -181,10 +195,15 @@ def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
     The boxes in FORM must have been measured on one of them: the page on which the
     printed frames fit best, or the first where FORM describes no frames.
     """
-    from sktally.form import load_form
+    from sktally.form import list_forms, load_form
     from sktally.pages import learn_form, list_pages
 
-    learnt = learn_form(load_form(form), list_pages(paths), out=out or form)
+    described = load_form(form)
+    if out is None and form in list_forms():
+        raise TallyError(
+            f"{form!r} ships with sktally and is not written over; give --out FILE.toml"
+        )
+    learnt = learn_form(described, list_pages(paths), out=out or form)
     click.echo(f"{learnt!r}: reference in {learnt.reference_path}")
 
 

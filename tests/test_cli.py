@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from sktally import make_tally_pages
 from sktally.cli import main
@@ -99,6 +100,27 @@ def test_wrong_usage_is_said_and_exits_with_2(scans, tmp_path, arguments, messag
         assert result.exit_code == 2, result.output
     assert message.format(**places) in result.output
     assert "Traceback" not in result.output
+
+
+def test_warnings_are_lines_of_ours_and_torn_tags_are_silent(scans, tmp_path):
+    folder, _ = scans
+    whole = tmp_path / "whole.tif"
+    Image.open(folder / "page0.jpg").save(whole, compression="tiff_lzw")
+    torn = tmp_path / "torn.tif"
+    torn.write_bytes(whole.read_bytes()[:-40])
+    command = [sys.executable, "-m", "sktally.cli", "read", torn, "--form", "example"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "torn.tif: expected a whole TIFF file" in done.stderr
+    assert "1 page: 0 read, 1 not read; 0 ambiguous counts" in done.stderr
+    assert "site-packages" not in done.stderr and "Warning" not in done.stderr
+
+
+def test_shipped_forms_are_not_learnt_over(scans):
+    result = run("form", "learn", "example", scans[0])
+    assert result.exit_code == 2
+    assert "'example' ships with sktally" in result.output
+    assert "give --out FILE.toml" in result.output
 
 
 def test_forms_are_listed():

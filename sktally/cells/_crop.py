@@ -9,6 +9,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -251,12 +252,14 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             )
         except FormError:
             raise  # the form is at fault, not this page: all others would fail too
-        except TallyError as error:
-            message = str(error)
+        except (TallyError, cv2.error, MemoryError) as error:
+            # The last two are no expected end, but they too cost this page only.
+            message = str(error) or type(error).__name__
             if not message.startswith(name):
                 message = f"{name}: {message}"
             if self.on_error == "raise":
-                raise type(error)(message) from error
+                kind = type(error) if isinstance(error, TallyError) else TallyError
+                raise kind(message) from error
             return PageReport(name, status, message, error=error)
         return PageReport(name, "ok", registration=found)
 

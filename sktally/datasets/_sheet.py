@@ -95,7 +95,7 @@ def draw_hand_and_damage(
         motion=(damage.motion[0] * ratio, damage.motion[1] * ratio),
     )
     dotted = any(field.guide_dots for field in form.fields)
-    writer = draw_writer(rng, recipe.style, p_blocks=0.6 if dotted else 0.08)
+    writer = draw_writer(rng, recipe.style, p_blocks=0.6 if dotted else 0)
     writer, damage = keep_legible(writer, damage, height)
     given = {key: value for key, value in recipe.lens.items() if value is not None}
     return writer, replace(damage, **given)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import platform
 from importlib import resources
 from pathlib import Path
@@ -47,6 +48,11 @@ def find_model(model: str | Path) -> Path:
     ModelFormatError
         If there is no such model.
     """  # noqa: D205
+    if not isinstance(model, str | os.PathLike):
+        raise ModelFormatError(
+            "model: expected the name of a bundled model or the path of a saved one, "
+            f"got {model!r:.60} ({type(model).__name__})"
+        )
     path = _stem(model)
     if str(model) in bundled_models():
         folder = resources.files("sktally") / "data" / "models"

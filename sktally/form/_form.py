@@ -99,6 +99,7 @@ class TallyForm(FormPart):
                 f"{len(self.anchors)} anchors: at least 3 are needed, or none and a "
                 "[reference] made by `sktally form learn`"
             )
+        problems += self._unspread()
         known = set(self.field_names)
         for total, parts_ in self.sums.items():
             for name in (total, *parts_):
@@ -113,6 +114,27 @@ class TallyForm(FormPart):
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _unspread(self) -> list[str]:
+        """Say which anchors lie in one place, or that all lie on one line."""
+        if len(self.anchors) < 3:
+            return []
+        centers = [anchor.center for anchor in self.anchors]
+        found = [
+            f"anchor {anchor.name!r}: its center is that of another anchor"
+            for i, anchor in enumerate(self.anchors)
+            if anchor.center in centers[:i]
+        ]
+        along, across = np.linalg.svd(
+            np.array(centers) - np.mean(centers, axis=0), compute_uv=False
+        )
+        # Across that line, the error of a mark would grow more than fiftyfold.
+        if not found and across < along / 50:
+            found.append(
+                "anchors: all lie on one line and say nothing across it; describe one "
+                "that lies off it"
+            )
+        return found
 
     def _outside(self) -> list[str]:
         width, height = self.page.width, self.page.height

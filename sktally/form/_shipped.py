@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 
 from sktally.exceptions import FormError

@@ -79,6 +79,11 @@ def list_pages(
     ['scan9.tif#page=1', 'scan9.tif#page=2', 'scan10.png']
     >>> folder.cleanup()
     """
+    if not isinstance(paths, str | os.PathLike | Iterable):
+        raise PageReadError(
+            "paths: expected names of files or folders, got "
+            f"{paths!r} ({type(paths).__name__}); pass them as str or Path"
+        )
     named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     pages: dict[str, None] = {}
     for source in named:

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from sktally._validate import check_range
-from sktally.cells._crop import as_pages
+from sktally.cells._crop import PageReport, as_pages
 from sktally.exceptions import PageReadError, TallyError
 from sktally.form import TallyForm
 from sktally.pages._read import split_name
@@ -132,7 +132,7 @@ def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:
                 yield base | {
                     "field": name,
                     "status": report.status,
-                    "message": report.message,
+                    "message": _renamed(report, batch[i], file),
                 }
             continue
         broken = _broken_sums(form, read.counts[i])
@@ -156,6 +156,13 @@ def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:
                     if text
                 ),
             }
+
+
+def _renamed(report: PageReport, page: object, file: str) -> str:
+    """Return the message of a page, which the cropper counts within its batch."""
+    if isinstance(page, np.ndarray):
+        return file + report.message.removeprefix(report.name)
+    return report.message
 
 
 def _folder(page: str) -> Path:

@@ -264,3 +264,9 @@ def test_negative_variance():
     bad = weights() | {"conv1_norm.running_var": -np.ones(2, np.float32)}
     with pytest.raises(ModelFormatError, match="'conv1_norm.running_var': a variance"):
         build_network(NETWORK, bad, place="m")
+
+
+@pytest.mark.parametrize("model", [None, 3, ["default"]])
+def test_what_names_no_model_is_refused(model):
+    with pytest.raises(ModelFormatError, match="model: expected the name of a bundled"):
+        read_model(model)

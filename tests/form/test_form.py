@@ -218,3 +218,32 @@ def test_any_text_is_a_form_or_a_form_error(tmp_path_factory, text):
     path.write_text(text, encoding="utf-8", errors="replace")
     with pytest.raises(FormError):
         load_form(path)
+
+
+@pytest.mark.parametrize("form", [None, 3, {"name": "x"}])
+def test_what_names_no_form_is_refused(form):
+    with pytest.raises(FormError, match="form: expected the name of a shipped form"):
+        load_form(form)
+
+
+@pytest.mark.parametrize(
+    ("centers", "mistake"),
+    [
+        ([(45, 45), (805, 45), (45, 45)], "anchor 'c': its center is that of another"),
+        ([(45, 45), (400, 46), (805, 45)], "anchors: all lie on one line"),
+    ],
+)
+def test_anchors_that_fix_no_place_are_mistakes(tmp_path, centers, mistake):
+    anchors = "".join(
+        f'[[anchors]]\nname = "{name}"\nkind = "square"\ncenter = [{x}, {y}]\n'
+        "size = [20, 20]\n"
+        for name, (x, y) in zip("abc", centers, strict=True)
+    )
+    path = tmp_path / "form.toml"
+    path.write_text(
+        'name = "f"\npage = { width = 850, height = 1100 }\n'
+        + anchors
+        + '[[fields]]\nname = "v"\nstart = [600, 250]\nbox = [50, 60]\nplaces = 3\n'
+    )
+    with pytest.raises(FormError, match=mistake):
+        load_form(path)

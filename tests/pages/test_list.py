@@ -189,3 +189,9 @@ def test_a_folder_that_cannot_be_read(tmp_path):
         if root:
             os.seteuid(0)
         (tmp_path / "inner").chmod(0o755)
+
+
+@pytest.mark.parametrize("paths", [3, None])
+def test_what_is_no_list_of_names_is_refused(paths):
+    with pytest.raises(PageReadError, match="paths: expected names of files or fold"):
+        list_pages(paths)

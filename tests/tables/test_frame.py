@@ -90,6 +90,33 @@ def test_no_pages_make_an_empty_table(reader):
     assert str(table["tally_quality"].dtype) == "Float64"
 
 
+@pytest.mark.parametrize(
+    ("pages", "expected"),
+    [
+        ("scans/a.jpg", r"pages: .* got the single path 'scans/a.jpg'; give \[path\]"),
+        (None, "pages: expected one entry a page: .* got NoneType"),
+        (["a.jpg", None], r"pages\[1\]: expected a path .* got NoneType"),
+    ],
+)
+def test_what_is_not_one_entry_a_page_is_refused(reader, pages, expected):
+    with pytest.raises(TallyError, match=expected):
+        read_tallies(reader, pages)
+
+
+def test_pages_may_be_a_series_or_a_column(reader):
+    names = pd.Series(["one.jpg", "two.jpg"], index=[7, 3], name="scan")
+    for pages in (names, names.to_frame(), names.to_numpy()):
+        table = read_tallies(reader, pages, batch_size=1)
+        assert table["file"].drop_duplicates().tolist() == ["one.jpg", "two.jpg"]
+
+
+def test_messages_name_arrays_by_their_place_in_all_batches(reader):
+    blank = np.full((1100, 850), 255, np.uint8)
+    table = read_tallies(reader, [blank] * 3, batch_size=2)
+    last = table[table["file"] == "array 2"]
+    assert len(last) == 6 and last["message"].str.startswith("array 2: ").all()
+
+
 def test_wrong_readers_are_refused(made, reader):
     with pytest.raises(TallyError, match="expected a Pipeline of TallyCropper"):
         read_tallies(reader[-1], made.pages)
