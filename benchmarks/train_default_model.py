@@ -132,7 +132,7 @@ def real_cells(data: Path):
 def as_pipeline(model: CNNClassifier):
     """Return the model behind the normalizer that made its cells."""
     normalizer = CellNormalizer().fit(np.zeros((1, 40, 40), np.uint8))
-    return make_pipeline(normalizer, model)
+    return make_pipeline(normalizer, model.set_params(verbose=0))
 
 
 def train_handwriting(args) -> None:

@@ -18,7 +18,12 @@ def form_with(sums, places=(3, 3, 3, 3)):
         for i, (name, n) in enumerate(zip("abcd", places, strict=True))
     ]
     anchors = [
-        {"name": str(i), "kind": "square", "center": [i * 10, 1], "size": [1, 1]}
+        {
+            "name": str(i),
+            "kind": "square",
+            "center": [i * 10, 1 + i % 2],
+            "size": [1, 1],
+        }
         for i in range(3)
     ]
     page = {"width": 100, "height": 100}

@@ -70,7 +70,7 @@ def test_corners_open_inwards(opens):
     anchors = [
         {**corner, "name": str(i), "center": [50, 40]}
         if i == 0
-        else {"name": str(i), "kind": "square", "center": [2, 2], "size": [1, 1]}
+        else {"name": str(i), "kind": "square", "center": [2, 30 * i], "size": [1, 1]}
         for i in range(3)
     ]
     fields = [{"name": "a", "start": [2, 60], "box": [5, 8], "places": 1}]
