@@ -1,4 +1,5 @@
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -169,26 +170,28 @@ def test_what_is_not_there(tmp_path):
     assert list_pages([]) == []
 
 
-def test_a_folder_that_cannot_be_read(tmp_path):
+def test_a_folder_that_cannot_be_read():
     if not hasattr(os, "geteuid"):
         pytest.skip("this system has no permission bits")
-    put(tmp_path, "inner/a.png")
-    (tmp_path / "inner").chmod(0)
     root = os.geteuid() == 0
-    try:
-        if root:
-            for folder in (tmp_path, *list(tmp_path.parents)[:2]):
-                folder.chmod(0o755)
-            os.seteuid(65534)
+    # Not under pytest's own folder: nobody but root may pass through that.
+    with tempfile.TemporaryDirectory() as holder:
+        folder = Path(holder)
+        put(folder, "inner/a.png")
+        (folder / "inner").chmod(0)
+        folder.chmod(0o755)
         expected = "inner: expected a folder to read, got 'Permission denied'; ask its"
-        with pytest.raises(PageReadError, match=expected):
-            list_pages(tmp_path / "inner")
-        with pytest.raises(PageReadError, match=expected):
-            list_pages(tmp_path, recursive=True)
-    finally:
-        if root:
-            os.seteuid(0)
-        (tmp_path / "inner").chmod(0o755)
+        try:
+            if root:
+                os.seteuid(65534)
+            with pytest.raises(PageReadError, match=expected):
+                list_pages(folder / "inner")
+            with pytest.raises(PageReadError, match=expected):
+                list_pages(folder, recursive=True)
+        finally:
+            if root:
+                os.seteuid(0)
+            (folder / "inner").chmod(0o755)
 
 
 @pytest.mark.parametrize("paths", [3, None])
