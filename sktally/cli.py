@@ -205,6 +205,13 @@ def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
         )
     learnt = learn_form(described, list_pages(paths), out=out or form)
     click.echo(f"{learnt!r}: reference in {learnt.reference_path}")
+    if len(learnt.anchors) >= 3:
+        click.echo(
+            f"sktally: form {learnt.name!r} has {len(learnt.anchors)} anchors, and "
+            "pages are located by them; remove [[anchors]] from the form file to "
+            "have them located by the reference",
+            err=True,
+        )
 
 
 if __name__ == "__main__":

@@ -164,3 +164,11 @@ def test_help_is_quick():
         subprocess.run(command, check=True, capture_output=True)
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 0.5
+
+
+def test_form_learn_says_when_anchors_go_first(scans, tmp_path):
+    folder, _ = scans
+    result = run("form", "learn", "example", folder, "--out", tmp_path)
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "example.reference.safetensors").exists()
+    assert "has 4 anchors, and pages are located by them; remove" in result.stderr
