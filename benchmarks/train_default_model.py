@@ -144,7 +144,7 @@ def train_handwriting(args) -> None:
     model = CNNClassifier(
         classes=CLASSES,
         batch_norm=True,
-        augment="tally",
+        augment=LIGHT,
         max_epochs=args.epochs,
         schedule="one-cycle",
         learning_rate=2e-3,
@@ -153,7 +153,7 @@ def train_handwriting(args) -> None:
         verbose=1,
     ).fit(X, y)
     print(f"trained in {time.perf_counter() - started:.0f} s")
-    save_model(as_pipeline(model), MODELS / "handwriting")
+    save_model(as_pipeline(model), args.out / "handwriting")
 
 
 def fine_tuned(args, X, y, base_X, base_y):
@@ -162,7 +162,7 @@ def fine_tuned(args, X, y, base_X, base_y):
     return CNNClassifier(
         classes=CLASSES,
         batch_norm=True,
-        pretrained="handwriting",
+        pretrained=str(args.out / "handwriting"),
         augment=LIGHT,
         max_epochs=args.epochs,
         schedule="one-cycle",
@@ -194,8 +194,8 @@ def train_default(args) -> None:
     card = describe(model.predict(X_late) == y_late, y_late, page_late, place[~first])
     print(card)
     model = fine_tuned(args, X, y, base_X, base_y)
-    save_model(as_pipeline(model), MODELS / "default")
-    (MODELS / "default.md").write_text(
+    save_model(as_pipeline(model), args.out / "default")
+    (args.out / "default.md").write_text(
         CARD.format(figures=card, **facts(args, X, base_X))
     )
 
@@ -229,8 +229,9 @@ if __name__ == "__main__":
     args = arguments(
         __doc__,
         model={"choices": ["handwriting", "default"], "default": "default"},
-        epochs={"type": int, "default": 6},
-        synthetic={"type": int, "default": 45000},
+        epochs={"type": int, "default": 8},
+        synthetic={"type": int, "default": 70000},
+        out={"type": Path, "default": MODELS, "help": "folder of the models"},
         fitted_pages={"type": int, "default": 250},
         replay={"type": int, "default": 60000},
         verbose={"type": int, "default": 0},

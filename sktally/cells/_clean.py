@@ -60,13 +60,18 @@ def flatten_background(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     n, height, width = cells.shape
     window = max(3, round(_WINDOW * min(height, width)) | 1)
     gap = window // 2 + 1
-    tall = np.full((n, height + gap, width), 255, dtype=np.uint8)
-    tall[:, :height] = cells
-    flat = tall.reshape(-1, width)
-    paper = cv2.erode(cv2.blur(flat, (3, 3)), np.ones((window, window), np.uint8))
-    paper.reshape(tall.shape)[:, height:] = 0
-    paper = cv2.dilate(paper, np.ones((window, window), np.uint8))
-    dark = cv2.subtract(flat, paper).reshape(tall.shape)[:, :height]
+    # A gap above each cell and after the last, so that no cell touches another or
+    # the edge of the stack: it repeats the cell's edge for the blur, and is then
+    # what the erosion and the dilation pass over.
+    flat = np.zeros((n * (height + gap) + gap, width), dtype=np.uint8)
+    tall = flat[:-gap].reshape(n, height + gap, width)
+    tall[:, gap:], tall[:, gap - 1] = cells, cells[:, 0]
+    flat[height + gap :: height + gap] = cells[:, -1]
+    paper = cv2.blur(flat, (3, 3))
+    for fill, change in ((255, cv2.erode), (0, cv2.dilate)):
+        paper[:-gap].reshape(tall.shape)[:, :gap] = paper[-gap:] = fill
+        paper = change(paper, np.ones((window, window), np.uint8))
+    dark = cv2.subtract(flat, paper)[:-gap].reshape(tall.shape)[:, gap:]
     step = cv2.absdiff(cells[:, :, 1:].reshape(n, -1), cells[:, :, :-1].reshape(n, -1))
     noise = _percentiles(step, (0.4,))[0]
     (median,) = _percentiles(dark, (0.4,))

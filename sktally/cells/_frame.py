@@ -3,7 +3,8 @@
 A frame line runs from end to end of a cell near one of its edges; a pen stroke
 seldom does. So each side is searched for the darkest path that runs its whole
 length with small sideways steps, which follows lines that are tilted or bent, and
-the path counts as a frame only if it is dark nearly everywhere.
+the path counts as a frame only if it is dark nearly everywhere. What is darker than
+the print is elsewhere along it is a stroke drawn on the line or across it, and stays.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ __all__ = ["find_frames"]
 
 # How far from the edge a frame is looked for, as a share of the side. Cells show
 # 0.15 of the box around it, so the frame is expected at 0.12; boxes cut without
-# a margin, or off by a tenth, are still within reach.
-_REACH = 0.27
+# a margin, or off by a twelfth, are still within reach. Further in, the stem of a
+# block 8 is taken for the side that a box lacks (benchmarks/cleaning.py, 0.27).
+_REACH = 0.2
 # Share of the middle of the path that has to be dark. A bar of a blocky 5 or 7
 # covers at most two thirds of it.
 _COVERED = 0.85
@@ -43,10 +45,14 @@ _THIN_SHARE = 0.35
 _DASH = 7
 # How far inwards of its path a line can reach, in pixels.
 _INWARDS = 4
+# Ink on a line that is darker than print by this share of the line is pen; print is
+# what this share of the line's columns does not exceed: the bar of a 7 covers up to
+# three quarters of it (benchmarks/cleaning.py).
+_OVER, _PRINT_SHARE = 0.25, 0.2
 
 
 def find_frames(dark: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which pixels are frame or lie beyond it, and how dark frames are.
+    """Return which pixels are frame or print beyond it, and how dark frames are.
 
     Parameters
     ----------
@@ -91,6 +97,7 @@ def _side(
     sides = line.likely.reshape(n_sides, -1).sum(axis=0)
     line.likely &= np.tile(sides >= min(_SIDES, n_sides), n_sides) | line.whole
     beyond = line.beyond(band.shape)
+    beyond &= ~_pen_on(band, line, noise)
     # What was found may be the line of a table, and the box frame further in.
     rest = np.where(beyond, 0, band)
     cut = round(_CUT_OFF * band.shape[2])
@@ -101,7 +108,8 @@ def _side(
     if len(again):
         inner = _find_line(rest[again], noise[again], join=1)
         inner.likely &= inner.unbroken & (inner.typical > _SECOND * line.typical[again])
-        beyond[again] |= inner.beyond((len(again), *band.shape[1:]))
+        more = inner.beyond((len(again), *band.shape[1:]))
+        beyond[again] |= more & ~_pen_on(rest[again], inner, noise[again])
     return beyond, np.where(line.likely, line.typical, np.inf)
 
 
@@ -109,9 +117,11 @@ def _side(
 class _Line:
     """Hold the best line along each band and whether it is a frame.
 
-    `inner` is the last row of the line at each column, `typical` its darkness.
+    `path` is its row at each column and `inner` the last row of it, `typical` its
+    darkness.
     """
 
+    path: np.ndarray
     inner: np.ndarray
     typical: np.ndarray
     likely: np.ndarray
@@ -142,7 +152,32 @@ def _find_line(band: np.ndarray, noise: np.ndarray, *, join: int) -> _Line:
     straight = _bend(path) <= max(0.75, 0.02 * length)
     likely = (middle >= _COVERED) & (typical > 2 * noise) & straight
     inner = path + _thickness(band, path, typical)[:, None]
-    return _Line(inner, typical, likely, nearly_all >= _WHOLE, middle >= _WHOLE)
+    return _Line(path, inner, typical, likely, nearly_all >= _WHOLE, middle >= _WHOLE)
+
+
+def _pen_on(band: np.ndarray, line: _Line, noise: np.ndarray) -> np.ndarray:
+    """Return which pixels on a line or beyond it are darker than print: pen strokes.
+
+    What print looks like, at each distance from the path, is what its palest columns
+    look like there, one pixel to either side allowed for.
+    """
+    n, height, length = band.shape
+    cut = round(_CUT_OFF * length)
+    offset = np.arange(1 - height, _INWARDS + 2)
+    rows = line.path[:, None] + offset[:, None]
+    inside = (rows >= 0) & (rows <= line.inner[:, None])
+    rows = np.clip(rows, 0, height - 1)
+    along = band[np.arange(n)[:, None, None], rows, np.arange(length)] * inside
+    k = int(_PRINT_SHARE * (length - 2 * cut))
+    profile = np.partition(along[:, :, cut:-cut], k, axis=2)[:, :, k]
+    print_ = cv2.dilate(profile, np.ones((1, 3), np.uint8))
+    most = print_ + np.maximum(_OVER * line.typical, noise)[:, None]
+    dark = inside & (along > most[:, :, None])
+    dark[:, :, :cut] = dark[:, :, -cut:] = False
+    pen = np.zeros(band.shape, dtype=bool)
+    cells, _, columns = np.nonzero(dark)
+    pen[cells, rows[dark], columns] = True
+    return pen
 
 
 def _best_path(score: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sktally.cells import CellNormalizer
+from sktally.cells._clean import flatten_background
 from sktally.datasets import make_digit_cells
 from sktally.exceptions import TallyError
 
@@ -193,6 +194,24 @@ def test_a_stroke_that_overshoots_the_frame_keeps_what_is_inside():
     assert (image * expected).sum() > 0.8 * (expected**2).sum()
 
 
+@pytest.mark.parametrize("top", [5, 6, 7, 8])
+def test_a_stroke_along_the_frame_is_kept_where_it_is_darker(top):
+    seven = [(11, top), (28, top), (18, 30)]
+    image, expected = normalize(
+        draw_cell(seven, pen=20, frame=110), draw_cell(seven, pen=20, frame=None)
+    )
+    assert np.corrcoef(image.ravel(), expected.ravel())[0, 1] > 0.95
+
+
+def test_ink_of_the_next_box_is_left_out():
+    next_one = [(38, 9), (38, 31)]
+    alone, beside, empty = normalize(
+        draw_cell(SEVEN), draw_cell(SEVEN, next_one), draw_cell(next_one)
+    )
+    assert (empty == 0).all()
+    assert np.abs(alone - beside).mean() < 0.02
+
+
 def test_a_broken_digit_keeps_its_parts():
     bar, body = [(16, 10), (26, 10)], [(16, 15), (24, 19), (22, 28), (15, 29)]
     (image,) = normalize(draw_cell(bar, body))
@@ -317,6 +336,22 @@ def test_order_subset_and_repetition_change_nothing(digits):
     )
     np.testing.assert_array_equal(normalizer.transform(digits.images[7:8]), images[7:8])
     np.testing.assert_array_equal(normalizer.transform(digits.images), images)
+
+
+def test_noisy_cells_do_not_depend_on_their_neighbours():
+    """The paper of each is measured in its own pixels, up to the outermost."""
+    cells = np.stack([draw_cell(SEVEN, paper=120 + 10 * i, pen=60) for i in range(8)])
+    noise = np.random.default_rng(0).normal(0, 12, cells.shape)
+    cells = (cells + noise).clip(1, 255).astype(np.uint8)
+    dark, _ = flatten_background(255 - cells)
+    for i, cell in enumerate(cells):
+        np.testing.assert_array_equal(
+            flatten_background(255 - cell[None])[0][0], dark[i]
+        )
+    normalizer = CellNormalizer().fit(cells)
+    together = normalizer.transform(cells)
+    for i, cell in enumerate(cells):
+        np.testing.assert_array_equal(normalizer.transform(cell[None])[0], together[i])
 
 
 def test_input_is_not_written_to(digits):
