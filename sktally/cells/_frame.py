@@ -43,8 +43,9 @@ _SECOND = 0.5
 _THIN_SHARE = 0.35
 # Gaps shorter than this many pixels do not break a line.
 _DASH = 7
-# How far inwards of its path a line can reach, in pixels.
-_INWARDS = 4
+# How far inwards of its path a line can reach, in pixels, and how far outwards of it
+# strokes are looked for.
+_INWARDS, _OUTWARDS = 4, 6
 # Ink on a line that is darker than print by this share of the line is pen; print is
 # what this share of the line's columns does not exceed: the bar of a 7 covers up to
 # three quarters of it (benchmarks/cleaning.py).
@@ -162,22 +163,20 @@ def _pen_on(band: np.ndarray, line: _Line, noise: np.ndarray) -> np.ndarray:
     look like there, one pixel to either side allowed for.
     """
     n, height, length = band.shape
-    cut = round(_CUT_OFF * length)
-    offset = np.arange(1 - height, _INWARDS + 2)
-    rows = line.path[:, None] + offset[:, None]
-    inside = (rows >= 0) & (rows <= line.inner[:, None])
-    rows = np.clip(rows, 0, height - 1)
-    along = band[np.arange(n)[:, None, None], rows, np.arange(length)] * inside
-    k = int(_PRINT_SHARE * (length - 2 * cut))
-    profile = np.partition(along[:, :, cut:-cut], k, axis=2)[:, :, k]
+    columns = np.arange(round(_CUT_OFF * length), length - round(_CUT_OFF * length))
+    offset = np.arange(-_OUTWARDS, _INWARDS + 2)[:, None]
+    rows = line.path[:, None, columns] + offset
+    inside = (rows >= 0) & (rows <= line.inner[:, None, columns])
+    at = np.clip(rows, 0, height - 1) * length + columns
+    at += (np.arange(n) * (height * length))[:, None, None]
+    along = band.ravel()[at] * inside
+    k = int(_PRINT_SHARE * len(columns))
+    profile = np.partition(along, k, axis=2)[:, :, k]
     print_ = cv2.dilate(profile, np.ones((1, 3), np.uint8))
     most = print_ + np.maximum(_OVER * line.typical, noise)[:, None]
-    dark = inside & (along > most[:, :, None])
-    dark[:, :, :cut] = dark[:, :, -cut:] = False
-    pen = np.zeros(band.shape, dtype=bool)
-    cells, _, columns = np.nonzero(dark)
-    pen[cells, rows[dark], columns] = True
-    return pen
+    pen = np.zeros(band.size, dtype=bool)
+    pen[at[inside & (along > most[:, :, None])]] = True
+    return pen.reshape(band.shape)
 
 
 def _best_path(score: np.ndarray) -> np.ndarray:
