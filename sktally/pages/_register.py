@@ -21,13 +21,8 @@ from sktally.exceptions import (
 from sktally.form import TallyForm, load_form
 from sktally.pages._locate import Attempt, locate_form
 from sktally.pages._reference import register_by_reference
-from sktally.pages._registration import (
-    AnchorHit,
-    Registration,
-    apply_homography,
-    form_quads,
-)
-from sktally.pages._snap import snap_fields
+from sktally.pages._registration import AnchorHit, Registration
+from sktally.pages._snap import SHARP, snap_fields
 
 __all__ = ["register_page"]
 
@@ -36,9 +31,9 @@ _NEAR_REACH = 0.1
 # and within this one where the paper is folded; on indonesia-2019-c1 0.25 where one
 # of four squares is erased.
 _FAR_REACH = 0.6
-# A frame that fits so well needs no further search, and a place further off must
-# fit better by so much: beside a frame there is often another line like it.
-_SHARP, _GAIN = 0.6, 0.15
+# A place further off must fit better by so much: beside a frame there is often
+# another line like it.
+_GAIN = 0.15
 # Anchors place a box to 0.3 % of its size on a flat page, snapping to about 1.5 %:
 # smaller moves than this share of a box height are its grid and not bent paper.
 _STEP = 0.04
@@ -172,16 +167,13 @@ def _snap(
     image: np.ndarray, form: TallyForm, homography: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Snap the fields to their frames, where that is clearly better."""
-    plain = apply_homography(homography, form_quads(form))
-    quads, scores = snap_fields(image, form, homography, reach=_NEAR_REACH)
-    if (scores < _SHARP).any():
-        far, far_scores = snap_fields(image, form, homography, reach=_FAR_REACH)
+    quads, scores = snap_fields(image, form, homography, reach=_NEAR_REACH, step=_STEP)
+    if (scores < SHARP).any():
+        far, far_scores = snap_fields(
+            image, form, homography, reach=_FAR_REACH, step=_STEP
+        )
         better = far_scores > scores + _GAIN
         quads[better], scores[better] = far[better], far_scores[better]
-    moved = np.linalg.norm(quads - plain, axis=-1)
-    height = np.linalg.norm(plain[..., 3, :] - plain[..., 0, :], axis=-1)
-    slight = np.nanmax(moved, axis=(1, 2)) < _STEP * np.nanmedian(height, axis=1)
-    quads[slight] = plain[slight]
     return quads, scores
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["View", "reduce_page"]
+__all__ = ["View", "halve_page", "reduce_page"]
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,28 @@ class View:
 def reduce_page(page: np.ndarray, long_side: float) -> View:
     """Reduce a page by a whole number: several times as fast as any other factor."""
     height, width = page.shape
-    k = min(max(1, round(max(height, width) / long_side)), height, width)
-    if k == 1:
+    return _reduce(page, max(1, round(max(height, width) / long_side)))
+
+
+def halve_page(page: np.ndarray, most: float) -> View:
+    """Halve a page as often as it shrinks by `most` at most: the fastest of all."""
+    return _reduce(page, 2 ** int(np.log2(max(most, 1.0))))
+
+
+def _reduce(page: np.ndarray, factor: int) -> View:
+    """Average blocks of pixels. OpenCV halves ten times as fast as it reduces else."""
+    height, width = page.shape
+    factor = min(factor, height, width)
+    if factor == 1:
         return View(page, np.eye(3))
-    size = (width // k, height // k)
-    page = page[: size[1] * k, : size[0] * k]
-    shift = (k - 1) / 2
-    to_page = np.array([[k, 0, shift], [0, k, shift], [0, 0, 1.0]])
-    return View(cv2.resize(page, size, interpolation=cv2.INTER_AREA), to_page)
+    size = (width // factor, height // factor)
+    image = page[: size[1] * factor, : size[0] * factor]
+    left = factor
+    while left > 1:
+        step = 2 if left % 2 == 0 else left
+        left //= step
+        small = (size[0] * left, size[1] * left)
+        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
+    shift = (factor - 1) / 2
+    to_page = np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1.0]])
+    return View(image, to_page)
