@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from sktally.form import TallyField
-from sktally.pages._view import halve_page
+from sktally.pages._view import even_out, halve_page
 
 __all__ = [
     "BOX",
@@ -199,23 +199,14 @@ def sample_patches(
     view = halve_page(page, step)
     onto = np.linalg.inv(view.to_page) @ onto
     width, height = frames.size.max(axis=0).tolist()
-    dark = np.empty((len(frames), height, width), np.float32)
-    power = np.empty_like(dark)
-    window = (int(BOX), int(BOX))
     # Beyond its edge the page goes on as it ends: a grey border would be an edge.
     how = {
         "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         "borderMode": cv2.BORDER_REPLICATE,
     }
-    for i, matrix in enumerate(onto):
-        patch = cv2.warpPerspective(view.image, matrix, (width, height), **how)
-        around = cv2.boxFilter(patch, cv2.CV_32F, window)
-        cv2.subtract(around, patch, dst=dark[i], dtype=cv2.CV_32F)
-        cv2.sqrBoxFilter(dark[i], cv2.CV_32F, window, dst=power[i])
-    # Darkness against the surroundings over the local contrast. Pen strokes are
-    # darker than frames: cut, so that they count no more.
-    dark /= np.sqrt(power + _FLOOR**2)
-    return np.clip(dark, -1.0, 2.0, out=dark)
+    raw = (cv2.warpPerspective(view.image, m, (width, height), **how) for m in onto)
+    # Pen strokes are darker than frames: cut, so that they count no more.
+    return np.stack([even_out(patch, int(BOX), _FLOOR, 2.0) for patch in raw])
 
 
 def map_points(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
