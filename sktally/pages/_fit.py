@@ -7,7 +7,7 @@ out: homographies from form units to page pixels, with the marks that agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -78,7 +78,11 @@ def _near(linear: np.ndarray, limits: tuple[float, float, float, float]) -> np.n
     """Return which linear parts, relative to the expected one, are near identity."""
     smallest, largest, ratio, angle = limits
     determinant = np.linalg.det(linear)
-    stretch = np.linalg.svd(linear, compute_uv=False)
+    # Singular values of 2 x 2 matrices: their squares add up to `power`, and
+    # multiply to the square of the determinant.
+    power = (linear**2).sum(axis=(1, 2))
+    spread = np.sqrt(np.maximum(power**2 - 4 * determinant**2, 0))
+    stretch = np.sqrt(np.maximum(power[:, None] + np.outer(spread, [1, -1]), 0) / 2)
     turned = np.degrees(
         np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
     )
@@ -170,7 +174,8 @@ def _all_maps(
     """Return the affine maps of one triple of marks, all candidates: (n, 2, 3)."""
     design = np.column_stack([form_xy[list(triple)], np.ones(3)])
     chosen = [candidates[i][0] for i in triple]
-    targets = np.array(list(product(*chosen)))  # combinations, mark, xy
+    picks = np.indices([len(xy) for xy in chosen]).reshape(3, -1)
+    targets = np.stack([xy[k] for xy, k in zip(chosen, picks, strict=True)], axis=1)
     return np.transpose(np.linalg.inv(design) @ targets, (0, 2, 1))
 
 

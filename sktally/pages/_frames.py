@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from sktally.form import TallyField
-from sktally.pages._view import even_out, halve_page
+from sktally.pages._view import Views, even_out
 
 __all__ = [
     "BOX",
@@ -188,15 +188,13 @@ def _distance(points: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return np.linalg.norm(gap, axis=2).min(axis=1)
 
 
-def sample_patches(
-    page: np.ndarray, homography: np.ndarray, frames: Frames
-) -> np.ndarray:
+def sample_patches(views: Views, homography: np.ndarray, frames: Frames) -> np.ndarray:
     """Sample all patches, evened out, dark print positive: float32 (n, h, w)."""
     onto = homography @ frames.to_form
     centre = frames.centre[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
     middle, right = np.moveaxis(map_points(onto, centre), 1, 0)
     step = float(np.median(np.linalg.norm(right - middle, axis=1)))
-    view = halve_page(page, step)
+    view = views.halved(step)
     onto = np.linalg.inv(view.to_page) @ onto
     width, height = frames.size.max(axis=0).tolist()
     # Beyond its edge the page goes on as it ends: a grey border would be an edge.

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sktally.form import TallyForm
-from sktally.pages._anchors import form_marks, match_mark
+from sktally.pages._anchors import match_mark
 from sktally.pages._fit import Guess, fit_marks, fit_residual, is_plausible, jacobian
+from sktally.pages._marks import form_marks
 from sktally.pages._print import PageEvidence
 from sktally.pages._registration import apply_homography
 from sktally.pages._search import (
@@ -23,7 +24,7 @@ from sktally.pages._search import (
     likely_turns,
     search_page,
 )
-from sktally.pages._view import View, Views, halve_page
+from sktally.pages._view import View, Views, as_views
 
 __all__ = ["Attempt", "locate_form"]
 
@@ -105,7 +106,7 @@ def is_sure(attempt: Attempt) -> bool:
 class _Locator:
     """Hold one page, one form and the reduced views while the form is sought."""
 
-    def __init__(self, page: np.ndarray, form: TallyForm, min_score: float) -> None:
+    def __init__(self, page: Views, form: TallyForm, min_score: float) -> None:
         self.form = form
         self.marks = form_marks(form)
         self.form_xy = np.array([mark.xy for mark in self.marks], float)
@@ -114,8 +115,8 @@ class _Locator:
         self.long = max(form.page.width, form.page.height)
         resolve = self.long / min(mark.grain for mark in self.marks)
         self.resolve = float(np.clip(resolve, 400, 900))
-        most = max(page.shape) / float(np.clip(3 * resolve, 900, 1800))
-        self.fine = halve_page(page, _HALVED * most)
+        most = max(page.page.shape) / float(np.clip(3 * resolve, 900, 1800))
+        self.fine = page.halved(_HALVED * most)
         self.from_page = np.linalg.inv(self.fine.to_page)
         self.views = Views(self.fine.image)
         self.evidence = PageEvidence(self.views, form)
@@ -307,7 +308,7 @@ class _Locator:
 
 
 def locate_form(
-    page: np.ndarray, form: TallyForm, *, min_score: float
+    page: np.ndarray | Views, form: TallyForm, *, min_score: float
 ) -> list[Attempt]:
     """Return ways the form may lie on a page, the best first.
 
@@ -316,7 +317,7 @@ def locate_form(
 
     Parameters
     ----------
-    page : ndarray of shape (height, width)
+    page : ndarray of shape (height, width) or Views
         uint8 grey page.
     form : TallyForm
         A form with anchors.
@@ -327,10 +328,11 @@ def locate_form(
     -------
     list of Attempt
     """
-    locator = _Locator(page, form, min_score)
+    views = as_views(page)
+    locator = _Locator(views, form, min_score)
     attempts: list[Attempt] = []
     for plan in PLANS:
-        for pair in likely_turns(form, page.shape):
+        for pair in likely_turns(form, views.page.shape):
             for turn in pair:
                 attempts += locator.attempts(turn, plan)
                 if is_sure(attempts[-1]) and locator.is_oriented(attempts[-1]):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from sktally.form import PrintedMark, TallyField, TallyForm
-from sktally.pages._view import Views, even_out
+from sktally.pages._view import Views, as_views, even_out
 
 __all__ = ["FormPrint", "PageEvidence", "draw_print"]
 
@@ -187,7 +187,7 @@ class PageEvidence:
     """
 
     def __init__(self, page: np.ndarray | Views, form: TallyForm) -> None:
-        self._views = page if isinstance(page, Views) else Views(page)
+        self._views = as_views(page)
         self._form = form
         page_long = max(form.page.width, form.page.height)
         heights = [box[3] for field in form.fields for box in field.rectangles]

@@ -23,6 +23,7 @@ from sktally.pages._locate import Attempt, locate_form
 from sktally.pages._reference import register_by_reference
 from sktally.pages._registration import AnchorHit, Registration
 from sktally.pages._snap import SHARP, snap_fields
+from sktally.pages._view import Views
 
 __all__ = ["register_page"]
 
@@ -141,12 +142,13 @@ def register_page(
         )
     if len(form.anchors) < 3:  # a form with fewer has a reference
         return register_by_reference(image, form, min_score=min_score)
-    attempts = locate_form(image, form, min_score=min_score)
+    views = Views(image)
+    attempts = locate_form(views, form, min_score=min_score)
     try:
         _check_anchors(form, attempts[0], min_score)
         _check_fit(form, attempts[0], min_agreement, max_residual)
         best = _break_tie(form, attempts)
-        quads, field_scores = _snap(image, form, best.homography)
+        quads, field_scores = _snap(views, form, best.homography)
         _check_boxes(form, quads, field_scores, image.shape)
     except RegistrationError as error:
         error.anchors = _hits(form, attempts[0])
@@ -164,13 +166,13 @@ def register_page(
 
 
 def _snap(
-    image: np.ndarray, form: TallyForm, homography: np.ndarray
+    page: Views, form: TallyForm, homography: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Snap the fields to their frames, where that is clearly better."""
-    quads, scores = snap_fields(image, form, homography, reach=_NEAR_REACH, step=_STEP)
+    quads, scores = snap_fields(page, form, homography, reach=_NEAR_REACH, step=_STEP)
     if (scores < SHARP).any():
         far, far_scores = snap_fields(
-            image, form, homography, reach=_FAR_REACH, step=_STEP
+            page, form, homography, reach=_FAR_REACH, step=_STEP
         )
         better = far_scores > scores + _GAIN
         quads[better], scores[better] = far[better], far_scores[better]
@@ -203,12 +205,10 @@ def _hint(form: TallyForm) -> str:
 
 def _check_anchors(form: TallyForm, best: Attempt, min_score: float) -> None:
     """Refuse a page with too few anchors."""
-    hits = _hits(form, best)
-    scores = sorted((hit.score for hit in hits), reverse=True)
-    n_marks = len(best.used)
-    enough = max(3, (n_marks + 1) // 2)
+    enough = max(3, (len(best.used) + 1) // 2)
     if best.is_placed and best.used.sum() >= enough:
         return
+    scores = sorted((hit.score for hit in _hits(form, best)), reverse=True)
     good = sum(score >= min_score for score in scores)
     listed = ", ".join(f"{score:.2f}" for score in scores[:8])
     in_place = "" if good < 3 else ", but not where the form has them"

@@ -26,6 +26,7 @@ from sktally.pages._refine import (
     move_basis,
 )
 from sktally.pages._registration import apply_homography, form_quads
+from sktally.pages._view import Views, as_views
 
 __all__ = ["SHARP", "snap_fields"]
 
@@ -37,7 +38,7 @@ _ASIDE = 1.5
 
 
 def snap_fields(
-    page: np.ndarray,
+    page: np.ndarray | Views,
     form: TallyForm,
     homography: np.ndarray,
     *,
@@ -55,8 +56,8 @@ def snap_fields(
 
     Parameters
     ----------
-    page : ndarray of shape (height, width)
-        uint8 grey page, dark ink on light paper.
+    page : ndarray of shape (height, width) or Views
+        uint8 grey page, dark ink on light paper, or its views if others use them.
     form : TallyForm
         Fields with ``frame`` > 0 are snapped. The lines of a frame are centred on
         the edges of its box.
@@ -100,15 +101,18 @@ def snap_fields(
     scores = np.full(form.n_fields, np.nan)
     if not any(field.frame > 0 for field in form.fields):
         return quads, scores
+    views = as_views(page)
     frames = form_frames(form.fields, float(reach))
     for first in range(0, len(frames), _AT_ONCE):
         some = frames.part(slice(first, first + _AT_ONCE))
-        patches = sample_patches(page, homography, some)
+        patches = sample_patches(views, homography, some)
         if step > 0:
-            scores[some.field], fits = _in_place(page, homography, patches, some, step)
+            scores[some.field], fits = _in_place(
+                views.page, homography, patches, some, step
+            )
             some, patches = some.part(~fits), patches[~fits]
         if len(some):
-            moved, scored = _search(page, homography, patches, some, plain, stay)
+            moved, scored = _search(views.page, homography, patches, some, plain, stay)
             far = _is_far(moved, quads[some.field], step)
             quads[some.field[far]] = moved[far]
             scores[some.field] = scored
@@ -170,9 +174,16 @@ def _in_view(
     page: np.ndarray, homography: np.ndarray, frames: Frames, points: np.ndarray
 ) -> np.ndarray:
     """Tell which points of patches ``(n, n_points, 2)`` lie on the page."""
-    on_page = map_points(homography @ frames.to_form, points)
-    limit = np.array(page.shape[::-1])
-    return np.asarray(((on_page >= -0.5) & (on_page <= limit - 0.5)).all(axis=-1))
+    onto, limit = homography @ frames.to_form, np.array(page.shape[::-1]) - 0.5
+
+    def inside(points: np.ndarray) -> np.ndarray:
+        on_page = map_points(onto, points)
+        return np.asarray(((on_page >= -0.5) & (on_page <= limit)).all(axis=-1))
+
+    corners = frames.size[:, None] * np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    if inside(corners).all():  # as it mostly is; a point leaves no patch
+        return np.ones(points.shape[:2], bool)
+    return inside(points)
 
 
 def _score(values: np.ndarray, frames: Frames, seen: np.ndarray) -> np.ndarray:

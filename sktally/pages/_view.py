@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["View", "Views", "even_out", "halve_page", "reduce_page"]
+__all__ = [
+    "View",
+    "Views",
+    "as_views",
+    "even_out",
+    "reduce_page",
+    "shrink_image",
+]
+
+_BLURRED = 5  # larger squares are blurred no faster than areas are averaged
 
 
 @dataclass(frozen=True)
@@ -30,11 +39,22 @@ class Views:
         self._made: dict[int, View] = {}
 
     def reduced(self, long_side: float) -> View:
-        """Return the page, as `reduce_page` would."""
-        factor = max(1, round(max(self.page.shape) / long_side))
+        """Return the page, its longer side about so long."""
+        return self._by(max(1, round(max(self.page.shape) / long_side)))
+
+    def halved(self, most: float) -> View:
+        """Return the page, halved until it is smaller by `most` or a little less."""
+        return self._by(2 ** int(np.log2(max(most, 1.0))))
+
+    def _by(self, factor: int) -> View:
         if factor not in self._made:
             self._made[factor] = _reduce(self.page, factor)
         return self._made[factor]
+
+
+def as_views(page: np.ndarray | Views) -> Views:
+    """Return the views of a page."""
+    return page if isinstance(page, Views) else Views(page)
 
 
 def reduce_page(page: np.ndarray, long_side: float) -> View:
@@ -42,28 +62,35 @@ def reduce_page(page: np.ndarray, long_side: float) -> View:
     return Views(page).reduced(long_side)
 
 
-def halve_page(page: np.ndarray, most: float) -> View:
-    """Halve a page as often as it shrinks by `most` at most: the fastest of all."""
-    return _reduce(page, 2 ** int(np.log2(max(most, 1.0))))
-
-
 def _reduce(page: np.ndarray, factor: int) -> View:
-    """Average blocks of pixels. OpenCV halves ten times as fast as it reduces else."""
-    height, width = page.shape
-    factor = min(factor, height, width)
+    factor = min(factor, *page.shape)
     if factor == 1:
         return View(page, np.eye(3))
-    size = (width // factor, height // factor)
-    image = page[: size[1] * factor, : size[0] * factor]
-    left = factor
-    while left > 1:
-        step = 2 if left % 2 == 0 else left
-        left //= step
-        small = (size[0] * left, size[1] * left)
-        image = cv2.resize(image, small, interpolation=cv2.INTER_AREA)
     shift = (factor - 1) / 2
     to_page = np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1.0]])
-    return View(image, to_page)
+    return View(shrink_image(page, factor), to_page)
+
+
+def shrink_image(image: np.ndarray, factor: int) -> np.ndarray:
+    """Average whole blocks of pixels, what is left at the right and below is cut off.
+
+    OpenCV halves images ten times as fast as it shrinks them else, and blurs by a
+    small odd square twice as fast.
+    """
+    height, width = (side // factor for side in image.shape)
+    image = image[: height * factor, : width * factor]
+    while factor > 1:
+        if factor % 2 == 0:
+            factor //= 2
+            size = (width * factor, height * factor)
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+        elif factor <= _BLURRED:
+            middle = factor // 2
+            image = cv2.blur(image, (factor, factor))[middle::factor, middle::factor]
+            return np.ascontiguousarray(image)
+        else:
+            return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    return image
 
 
 def even_out(page: np.ndarray, window: int, floor: float, most: float) -> np.ndarray:

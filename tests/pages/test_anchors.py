@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sktally import FormError, TallyForm
-from sktally.pages._anchors import draw_mark, find_mark, form_marks, match_mark
+from sktally.pages._anchors import find_mark, match_mark
 from sktally.pages._fit import (
     fit_marks,
     fit_residual,
@@ -11,6 +11,7 @@ from sktally.pages._fit import (
     is_plausible,
     jacobian,
 )
+from sktally.pages._marks import draw_mark, form_marks
 from sktally.pages._print import PageEvidence, draw_print
 from sktally.pages._registration import apply_homography
 from sktally.pages._view import reduce_page
@@ -88,7 +89,8 @@ class TestMarks:
 
     def test_area_of_a_drawn_mark_is_exact(self):
         mark = MARKS["square"]()
-        ink, weight, at = draw_mark(mark, (0.37, 0.37), 14.0)
+        drawn = draw_mark(mark, (0.37, 0.37), 14.0)
+        ink, weight, at = drawn.ink, drawn.weight, drawn.at
         assert ink.sum() == pytest.approx((20 * 0.37) ** 2, rel=1e-5)
         assert weight.all()
         centre = np.array(
