@@ -138,7 +138,7 @@ def guess_affine(
     triples = _triples(form_xy, scores[:, 0] > 0, most_triples)
     if not triples:
         return []
-    matrices = np.concatenate([_all_maps(form_xy, t, candidates) for t in triples])
+    matrices = _all_maps(form_xy, np.array(triples), places, scores > 0)
     relative = matrices[:, :, :2] @ np.linalg.inv(expected[:2, :2])
     matrices = matrices[_near(relative, limits)]
     if not len(matrices):
@@ -167,16 +167,14 @@ def guess_affine(
 
 
 def _all_maps(
-    form_xy: np.ndarray,
-    triple: tuple[int, int, int],
-    candidates: list[tuple[np.ndarray, np.ndarray]],
+    form_xy: np.ndarray, triples: np.ndarray, places: np.ndarray, known: np.ndarray
 ) -> np.ndarray:
-    """Return the affine maps of one triple of marks, all candidates: (n, 2, 3)."""
-    design = np.column_stack([form_xy[list(triple)], np.ones(3)])
-    chosen = [candidates[i][0] for i in triple]
-    picks = np.indices([len(xy) for xy in chosen]).reshape(3, -1)
-    targets = np.stack([xy[k] for xy, k in zip(chosen, picks, strict=True)], axis=1)
-    return np.transpose(np.linalg.inv(design) @ targets, (0, 2, 1))
+    """Return the affine maps of triples of marks, all candidates: (n, 2, 3)."""
+    designs = np.concatenate([form_xy[triples], np.ones((len(triples), 3, 1))], axis=2)
+    picks = np.indices((places.shape[1],) * 3).reshape(3, -1).T
+    chosen = triples[:, None], picks[None]
+    maps = np.linalg.inv(designs)[:, None] @ places[chosen]
+    return maps[known[chosen].all(axis=2)].transpose(0, 2, 1)
 
 
 def fit_marks(
