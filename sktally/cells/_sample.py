@@ -6,8 +6,12 @@ box, all of them by one resampling call.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
+
+from sktally.pages._view import shrink_image
 
 __all__ = ["sample_cells"]
 
@@ -96,17 +100,21 @@ def _sample(page: np.ndarray, quads: np.ndarray, shape: tuple[int, int]) -> np.n
     corners = ((quads - origin + 0.5) / shrink - 0.5).astype(np.float32)
     finer = 2 if step / shrink > _COARSE_STEP else 1
     height, width = finer * shape[0], finer * shape[1]
-    maps = _maps(corners, height, width).reshape(len(quads) * height, width, 2)
+    along = _weights(height, width)
+    x, y = (
+        (corners[..., axis] @ along).reshape(len(quads) * height, width)
+        for axis in (0, 1)
+    )
     rows = max(1, _SIDE_LIMIT // height) * height
     parts = [
         cv2.remap(
             region,
-            maps[start : start + rows],
-            None,
+            x[start : start + rows],
+            y[start : start + rows],
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        for start in range(0, len(maps), rows)
+        for start in range(0, len(x), rows)
     ]
     strip = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if finer > 1:
@@ -126,21 +134,19 @@ def _region(
     # A quad wholly off the page still needs one block of pixels to repeat.
     low = np.clip(low, 0, np.maximum(limit - shrink, 0))
     high = np.clip(high, np.minimum(low + shrink, limit), limit)
-    size = (high - low) // shrink * shrink
-    high = np.where(size > 0, low + size, high)
     region = page[low[1] : high[1], low[0] : high[0]]
-    if shrink > 1:
-        target = np.maximum((high - low) // shrink, 1)
-        region = cv2.resize(
-            region, (int(target[0]), int(target[1])), interpolation=cv2.INTER_AREA
-        )
+    if min(region.shape) >= shrink:
+        region = shrink_image(region, shrink)
+    else:  # a page thinner than a cell pixel
+        target = np.maximum((high - low) // shrink, 1).tolist()
+        region = cv2.resize(region, target, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(region), low.astype(np.float64)
 
 
-def _maps(corners: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Return where each cell pixel lies on the page, ``(n, height, width, 2)``."""
-    down = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
-    along = ((np.arange(width, dtype=np.float32) + 0.5) / width)[:, None]
-    left = corners[:, None, 0] * (1 - down) + corners[:, None, 3] * down
-    right = corners[:, None, 1] * (1 - down) + corners[:, None, 2] * down
-    return left[:, :, None] + (right - left)[:, :, None] * along
+@lru_cache(maxsize=8)
+def _weights(height: int, width: int) -> np.ndarray:
+    """Return by what each pixel lies towards each corner, ``(4, height * width)``."""
+    v = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
+    u = (np.arange(width, dtype=np.float32) + 0.5) / width
+    weights = [(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v]
+    return np.stack([w.ravel() for w in weights])

@@ -7,7 +7,7 @@ out: homographies from form units to page pixels, with the marks that agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations
 
 import cv2
 import numpy as np
@@ -78,7 +78,11 @@ def _near(linear: np.ndarray, limits: tuple[float, float, float, float]) -> np.n
     """Return which linear parts, relative to the expected one, are near identity."""
     smallest, largest, ratio, angle = limits
     determinant = np.linalg.det(linear)
-    stretch = np.linalg.svd(linear, compute_uv=False)
+    # Singular values of 2 x 2 matrices: their squares add up to `power`, and
+    # multiply to the square of the determinant.
+    power = (linear**2).sum(axis=(1, 2))
+    spread = np.sqrt(np.maximum(power**2 - 4 * determinant**2, 0))
+    stretch = np.sqrt(np.maximum(power[:, None] + np.outer(spread, [1, -1]), 0) / 2)
     turned = np.degrees(
         np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
     )
@@ -134,7 +138,7 @@ def guess_affine(
     triples = _triples(form_xy, scores[:, 0] > 0, most_triples)
     if not triples:
         return []
-    matrices = np.concatenate([_all_maps(form_xy, t, candidates) for t in triples])
+    matrices = _all_maps(form_xy, np.array(triples), places, scores > 0)
     relative = matrices[:, :, :2] @ np.linalg.inv(expected[:2, :2])
     matrices = matrices[_near(relative, limits)]
     if not len(matrices):
@@ -163,15 +167,14 @@ def guess_affine(
 
 
 def _all_maps(
-    form_xy: np.ndarray,
-    triple: tuple[int, int, int],
-    candidates: list[tuple[np.ndarray, np.ndarray]],
+    form_xy: np.ndarray, triples: np.ndarray, places: np.ndarray, known: np.ndarray
 ) -> np.ndarray:
-    """Return the affine maps of one triple of marks, all candidates: (n, 2, 3)."""
-    design = np.column_stack([form_xy[list(triple)], np.ones(3)])
-    chosen = [candidates[i][0] for i in triple]
-    targets = np.array(list(product(*chosen)))  # combinations, mark, xy
-    return np.transpose(np.linalg.inv(design) @ targets, (0, 2, 1))
+    """Return the affine maps of triples of marks, all candidates: (n, 2, 3)."""
+    designs = np.concatenate([form_xy[triples], np.ones((len(triples), 3, 1))], axis=2)
+    picks = np.indices((places.shape[1],) * 3).reshape(3, -1).T
+    chosen = triples[:, None], picks[None]
+    maps = np.linalg.inv(designs)[:, None] @ places[chosen]
+    return maps[known[chosen].all(axis=2)].transpose(0, 2, 1)
 
 
 def fit_marks(

@@ -7,15 +7,24 @@ points on and beside its printed frames, and a rectified, evened-out patch.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 from functools import lru_cache
 
 import cv2
 import numpy as np
 
 from sktally.form import TallyField
-from sktally.pages._registration import apply_homography
+from sktally.pages._view import Views, even_out
 
-__all__ = ["BOX", "STRETCH", "FramePattern", "frame_patterns", "sample_patches", "take"]
+__all__ = [
+    "BOX",
+    "STRETCH",
+    "Frames",
+    "form_frames",
+    "map_points",
+    "sample_patches",
+    "take",
+]
 
 BOX = 36.0  # a box is sampled this many pixels high; at 28 thin frames fit 1 px worse
 STRETCH = 0.08  # largest correction of size or slant, as a share of the field
@@ -26,45 +35,63 @@ _FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
 
 
 @dataclass(frozen=True)
-class FramePattern:
-    """Hold the frames of one field as points: on the lines, and beside them.
+class Frames:
+    """Hold the frames of some fields as points: on the lines, and beside them.
 
     Attributes
     ----------
-    to_form : ndarray of shape (3, 3)
+    field : ndarray of shape (n,)
+        Which fields of the form these are.
+    to_form : ndarray of shape (n, 3, 3)
         Patch pixels to form units.
-    size : tuple of int
-        Width, height of the patch.
-    points : ndarray of shape (n_points, 2)
+    size : ndarray of shape (n, 2)
+        Width, height of each patch.
+    points : ndarray of shape (n, n_points, 2)
         First half on the lines, second half beside them, in patch pixels.
-    box : ndarray of shape (n_points,)
-        Which box each point belongs to.
-    centre, half : ndarray of shape (2,)
+    box : ndarray of shape (n, n_points)
+        Which box of its field each point belongs to.
+    weights : ndarray of shape (n, n_boxes, n_points)
+        What weighs the samples at the points to the contrast of each box; 0 where a
+        field has no such box.
+    height : ndarray of shape (n,)
+        Height of the boxes in patch pixels.
+    centre, half : ndarray of shape (n, 2)
         Middle and half size of the field in patch pixels.
-    reach : ndarray of shape (2,)
+    reach : ndarray of shape (n, 2)
         Largest move along x and y in patch pixels.
     """
 
+    field: np.ndarray
     to_form: np.ndarray
-    size: tuple[int, int]
+    size: np.ndarray
     points: np.ndarray
     box: np.ndarray
+    weights: np.ndarray
+    height: np.ndarray
     centre: np.ndarray
     half: np.ndarray
     reach: np.ndarray
 
+    def __len__(self) -> int:
+        return len(self.field)
+
+    def part(self, which: slice | np.ndarray) -> Frames:
+        """Return some of the fields."""
+        return Frames(*(getattr(self, f.name)[which] for f in dataclass_fields(self)))
+
 
 @lru_cache(maxsize=32)
-def frame_patterns(
-    fields: tuple[TallyField, ...], reach: float
-) -> tuple[FramePattern, ...]:
+def form_frames(fields: tuple[TallyField, ...], reach: float) -> Frames:
     """Lay out all fields that have frames; kept, because pages come by the thousand."""
-    return tuple(
-        _pattern(fields, i, reach) for i, field in enumerate(fields) if field.frame > 0
-    )
+    framed = [i for i, field in enumerate(fields) if field.frame > 0]
+    most = max((len(fields[i].rectangles) for i in framed), default=0)
+    laid_out = [_lay_out(fields, i, reach, most) for i in framed]
+    return Frames(*(np.array(column) for column in zip(*laid_out, strict=True)))
 
 
-def _pattern(fields: tuple[TallyField, ...], index: int, reach: float) -> FramePattern:
+def _lay_out(
+    fields: tuple[TallyField, ...], index: int, reach: float, n_boxes: int
+) -> tuple:
     """Lay out the patch of one field and the points on and beside its frames."""
     field = fields[index]
     boxes = np.array(field.rectangles)
@@ -80,15 +107,28 @@ def _pattern(fields: tuple[TallyField, ...], index: int, reach: float) -> FrameP
         [[1 / scale, 0, corner[0]], [0, 1 / scale, corner[1]], [0, 0, 1]]
     )
     points, owner = _line_points(boxes, field.frame)
-    return FramePattern(
+    return (
+        index,
         to_form,
-        (int(size[0]), int(size[1])),
+        size,
         (points - corner) * scale,
         owner,
+        _weights(owner, n_boxes),
+        box[1] * scale,
         ((low + high) / 2 - corner) * scale,
         (high - low) / 2 * scale,
         limit * scale,
     )
+
+
+def _weights(owner: np.ndarray, n_boxes: int) -> np.ndarray:
+    """Return what makes of samples the mean on less that beside each box's lines."""
+    half = len(owner) // 2
+    weights = (owner == np.arange(n_boxes)[:, None]).astype(np.float32)
+    for part in (weights[:, :half], weights[:, half:]):
+        part /= np.maximum(part.sum(axis=1, keepdims=True), 1)
+    weights[:, half:] *= -1
+    return weights
 
 
 def _room(fields: tuple[TallyField, ...], index: int) -> np.ndarray:
@@ -148,49 +188,29 @@ def _distance(points: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return np.linalg.norm(gap, axis=2).min(axis=1)
 
 
-def sample_patches(
-    page: np.ndarray, homography: np.ndarray, patterns: tuple[FramePattern, ...]
-) -> np.ndarray:
+def sample_patches(views: Views, homography: np.ndarray, frames: Frames) -> np.ndarray:
     """Sample all patches, evened out, dark print positive: float32 (n, h, w)."""
-    onto = [homography @ p.to_form for p in patterns]
-    middle = [
-        apply_homography(m, p.centre) for m, p in zip(onto, patterns, strict=True)
-    ]
-    right = [
-        apply_homography(m, p.centre + [1.0, 0.0])
-        for m, p in zip(onto, patterns, strict=True)
-    ]
-    step = np.median(np.linalg.norm(np.subtract(right, middle), axis=1))
-    shrink = int(np.clip(step, 1, min(page.shape) / 2)) if step > 1 else 1
-    if shrink > 1:
-        rows, columns = (s // shrink * shrink for s in page.shape)
-        page = cv2.resize(
-            page[:rows, :columns],
-            (columns // shrink, rows // shrink),
-            interpolation=cv2.INTER_AREA,
-        )
-        offset = 0.5 / shrink - 0.5
-        reduce = np.array([[1 / shrink, 0, offset], [0, 1 / shrink, offset], [0, 0, 1]])
-        onto = [reduce @ m for m in onto]
-    width = max(p.size[0] for p in patterns)
-    height = max(p.size[1] for p in patterns)
+    onto = homography @ frames.to_form
+    centre = frames.centre[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
+    middle, right = np.moveaxis(map_points(onto, centre), 1, 0)
+    step = float(np.median(np.linalg.norm(right - middle, axis=1)))
+    view = views.halved(step)
+    onto = np.linalg.inv(view.to_page) @ onto
+    width, height = frames.size.max(axis=0).tolist()
     # Beyond its edge the page goes on as it ends: a grey border would be an edge.
     how = {
         "flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
         "borderMode": cv2.BORDER_REPLICATE,
     }
-    raw = [cv2.warpPerspective(page, m, (width, height), **how) for m in onto]
-    return np.stack([_even_out(patch) for patch in raw])
-
-
-def _even_out(patch: np.ndarray) -> np.ndarray:
-    """Return darkness against the surroundings over the local contrast."""
-    size = (int(BOX), int(BOX))
-    patch = patch.astype(np.float32)
-    dark = cv2.blur(patch, size) - patch
-    contrast = np.sqrt(cv2.blur(dark * dark, size) + _FLOOR**2)
+    raw = (cv2.warpPerspective(view.image, m, (width, height), **how) for m in onto)
     # Pen strokes are darker than frames: cut, so that they count no more.
-    return np.clip(dark / contrast, -1.0, 2.0)
+    return np.stack([even_out(patch, int(BOX), _FLOOR, 2.0) for patch in raw])
+
+
+def map_points(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map each row of points ``(n, n_points, 2)`` through its own homography."""
+    mapped = points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+    return mapped[..., :2] / mapped[..., 2:]
 
 
 def take(patches: np.ndarray, points: np.ndarray) -> np.ndarray:

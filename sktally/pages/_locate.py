@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sktally.form import TallyForm
-from sktally.pages._anchors import form_marks, match_mark
+from sktally.pages._anchors import match_mark
 from sktally.pages._fit import Guess, fit_marks, fit_residual, is_plausible, jacobian
+from sktally.pages._marks import form_marks
 from sktally.pages._print import PageEvidence
 from sktally.pages._registration import apply_homography
 from sktally.pages._search import (
@@ -23,7 +24,7 @@ from sktally.pages._search import (
     likely_turns,
     search_page,
 )
-from sktally.pages._view import View, reduce_page
+from sktally.pages._view import View, Views, as_views
 
 __all__ = ["Attempt", "locate_form"]
 
@@ -36,6 +37,8 @@ _NEAR = 0.012
 # Affine misfit, as a share of the longer side, of a page that lies flat; 0.1 % at
 # most on indonesia-2019-c1.
 _FLAT = 0.002
+# The fine view may be so much smaller than asked for, as with any whole factor.
+_HALVED = 4 / 3
 # Sure enough not to look further: pages of other forms, halves of pages and wrong
 # turns reach 0.15 at most, right ones 0.31 (bent, photographed) to 0.96.
 _SURE = 0.35
@@ -103,7 +106,7 @@ def is_sure(attempt: Attempt) -> bool:
 class _Locator:
     """Hold one page, one form and the reduced views while the form is sought."""
 
-    def __init__(self, page: np.ndarray, form: TallyForm, min_score: float) -> None:
+    def __init__(self, page: Views, form: TallyForm, min_score: float) -> None:
         self.form = form
         self.marks = form_marks(form)
         self.form_xy = np.array([mark.xy for mark in self.marks], float)
@@ -112,18 +115,19 @@ class _Locator:
         self.long = max(form.page.width, form.page.height)
         resolve = self.long / min(mark.grain for mark in self.marks)
         self.resolve = float(np.clip(resolve, 400, 900))
-        self.fine = reduce_page(page, float(np.clip(3 * resolve, 900, 1800)))
+        most = max(page.page.shape) / float(np.clip(3 * resolve, 900, 1800))
+        self.fine = page.halved(_HALVED * most)
         self.from_page = np.linalg.inv(self.fine.to_page)
-        self.coarse = self._coarse(1.0)
-        self.evidence = PageEvidence(self.fine.image, form)
+        self.views = Views(self.fine.image)
+        self.evidence = PageEvidence(self.views, form)
 
     def _coarse(self, zoom: float) -> View:
         """Return the page at search scale; maps lead to pixels of the fine view."""
-        return reduce_page(self.fine.image, min(self.resolve / zoom, 1200.0))
+        return self.views.reduced(min(self.resolve / zoom, 1200.0))
 
     def attempts(self, turn: int, plan: Plan) -> list[Attempt]:
         """Return ways the form may lie, for one turn of the page."""
-        view = self.coarse if plan.zoom is None else self._coarse(plan.zoom)
+        view = self._coarse(plan.zoom or 1.0)
         found = search_page(view.image, self.form, self.marks, turn, plan)
         found = replace(found, back=view.to_page @ found.back)
         attempts = []
@@ -225,26 +229,32 @@ class _Locator:
                 best = attempt
         return best or self._failure(turn, xy, scores)
 
-    def agreement(
-        self, homography: np.ndarray, *, thorough: bool = False
-    ) -> float | None:
+    def agreement(self, homography: np.ndarray) -> float | None:
         """Return how well the printed lines agree with a map to page pixels."""
-        return self.evidence.agreement(self.from_page @ homography, thorough=thorough)
+        return self.evidence.agreement(self.from_page @ homography)
 
     def seen_as(
-        self, attempt: Attempt, *, flip: tuple[int, int], thorough: bool = False
-    ) -> float:
-        """Return how well the print agrees when the form is flipped on its marks."""
+        self,
+        attempt: Attempt,
+        flips: tuple[tuple[int, int], ...],
+        thorough: bool = False,
+    ) -> np.ndarray:
+        """Return how well the print agrees as it is and flipped on its marks."""
         middle = self.form_xy.min(axis=0) + self.form_xy.max(axis=0)
-        matrix = np.diag([*flip, 1.0])
-        matrix[:2, 2] = np.where(np.array(flip) < 0, middle, 0.0)
-        return self.agreement(attempt.homography @ matrix, thorough=thorough) or 0.0
+        signs = np.array([(1, 1), *flips])
+        flipped = np.zeros((len(signs), 3, 3))
+        flipped[:, (0, 1), (0, 1)], flipped[:, 2, 2] = signs, 1.0
+        flipped[:, :2, 2] = np.where(signs < 0, middle, 0.0)
+        maps = self.from_page @ attempt.homography @ flipped
+        agreements = self.evidence.agreements(maps, thorough=thorough)
+        return np.zeros(len(signs)) if agreements is None else agreements
 
     def is_oriented(self, attempt: Attempt) -> bool:
         """Return whether the print tells upright from upside down."""
         if attempt.agreement is None:
             return False
-        return self.seen_as(attempt, flip=(-1, -1)) < 0.5 * attempt.agreement
+        upright, upside_down = self.seen_as(attempt, ((-1, -1),))
+        return bool(upside_down < 0.5 * upright)
 
     def is_mirrored(self, attempt: Attempt) -> bool:
         """Return whether the mirrored form agrees better."""
@@ -252,12 +262,8 @@ class _Locator:
             return False
         # With all marks in place the coarse scale is enough to tell.
         thorough = not attempt.used.all()
-        upright = self.seen_as(attempt, flip=(1, 1), thorough=thorough)
-        mirrored = (
-            self.seen_as(attempt, flip=flip, thorough=thorough)
-            for flip in ((-1, 1), (1, -1))
-        )
-        return max(mirrored) > upright + 0.05
+        upright, *mirrored = self.seen_as(attempt, ((-1, 1), (1, -1)), thorough)
+        return bool(max(mirrored) > upright + 0.05)
 
     def finish(self, attempts: list[Attempt]) -> list[Attempt]:
         """Give the best attempt its last touch."""
@@ -302,7 +308,7 @@ class _Locator:
 
 
 def locate_form(
-    page: np.ndarray, form: TallyForm, *, min_score: float
+    page: np.ndarray | Views, form: TallyForm, *, min_score: float
 ) -> list[Attempt]:
     """Return ways the form may lie on a page, the best first.
 
@@ -311,7 +317,7 @@ def locate_form(
 
     Parameters
     ----------
-    page : ndarray of shape (height, width)
+    page : ndarray of shape (height, width) or Views
         uint8 grey page.
     form : TallyForm
         A form with anchors.
@@ -322,10 +328,11 @@ def locate_form(
     -------
     list of Attempt
     """
-    locator = _Locator(page, form, min_score)
+    views = as_views(page)
+    locator = _Locator(views, form, min_score)
     attempts: list[Attempt] = []
     for plan in PLANS:
-        for pair in likely_turns(form, page.shape):
+        for pair in likely_turns(form, views.page.shape):
             for turn in pair:
                 attempts += locator.attempts(turn, plan)
                 if is_sure(attempts[-1]) and locator.is_oriented(attempts[-1]):

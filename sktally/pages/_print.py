@@ -13,8 +13,7 @@ import cv2
 import numpy as np
 
 from sktally.form import PrintedMark, TallyField, TallyForm
-from sktally.pages._registration import apply_homography
-from sktally.pages._view import reduce_page
+from sktally.pages._view import Views, as_views, even_out
 
 __all__ = ["FormPrint", "PageEvidence", "draw_print"]
 
@@ -27,7 +26,7 @@ _ENOUGH = 0.5  # pages of other forms reach 0.15
 _BLUR = 1.0  # lines may be off by about two pixels
 _WINDOW = 27  # pixels over which shadow and contrast are evened out
 _FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
-_POINTS = 12000  # more do not change the answer in its second digit
+_POINTS = 6000  # more change the answer by 0.003 mostly, by 0.01 at most
 _SHIFT = 4  # sub-pixel bits of OpenCV's drawing
 
 
@@ -121,31 +120,36 @@ class FormPrint:
             near = near[:: near.size // _POINTS + 1]
         y, x = np.divmod(near, drawn.shape[1])
         # Pixel u of the drawing shows form unit (u + 0.5) / scale.
-        self._points = (np.column_stack([x, y]) + 0.5) / scale
+        points = [(x + 0.5) / scale, (y + 0.5) / scale, np.ones(len(x))]
+        self._points = np.array(points, np.float32)
         expected = _even_out((255 - 255 * drawn).astype(np.uint8)).ravel()[near]
         self._expected = expected - expected.mean() if expected.size else expected
+        self._power = float((self._expected**2).sum())
 
-    def agreement(self, even: np.ndarray, homography: np.ndarray) -> float | None:
-        """Return the correlation of a page, evened out, with the drawn print."""
+    def agreement(
+        self, even: np.ndarray, homographies: np.ndarray
+    ) -> np.ndarray | None:
+        """Return the correlation of a page, evened out, with the drawn print.
+
+        One for each of the maps ``(n, 3, 3)`` from form units to pixels of `even`;
+        None where nothing is drawn.
+        """
         if not self._expected.size:
             return None
-        at = apply_homography(homography, self._points).astype(np.float32)
+        mapped = homographies.astype(np.float32) @ self._points
+        at = (mapped[:, :2] / mapped[:, 2:]).transpose(0, 2, 1)
         seen = cv2.remap(
-            even, at[None], None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )[0]
-        seen = seen - seen.mean()
-        power = float((seen**2).sum()) + 1e-3 * seen.size
-        power *= float((self._expected**2).sum())
-        return float((self._expected * seen).sum() / np.sqrt(power))
+            even, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        seen -= seen.mean(axis=1, keepdims=True)
+        power = (seen * seen).sum(axis=1) + 1e-3 * seen.shape[1]
+        return np.asarray(seen @ self._expected / np.sqrt(power * self._power))
 
 
 def _even_out(page: np.ndarray) -> np.ndarray:
-    """Return darkness against the surroundings over the local contrast."""
-    soft = cv2.GaussianBlur(page, (0, 0), _BLUR).astype(np.float32)
-    dark = cv2.blur(soft, (_WINDOW, _WINDOW)) - soft
-    contrast = cv2.sqrt(cv2.blur(dark * dark, (_WINDOW, _WINDOW)) + _FLOOR**2)
     # A pen is darker than any line: cut, so that it counts no more.
-    return np.clip(dark / contrast, -1.0, 1.5)
+    soft = cv2.GaussianBlur(page, (0, 0), _BLUR)
+    return even_out(soft, _WINDOW, _FLOOR, 1.5)
 
 
 def _form_print(form: TallyForm, side: float) -> FormPrint:
@@ -167,6 +171,14 @@ def _cached_print(
     return FormPrint((width, height), fields, printed, side)
 
 
+@lru_cache(maxsize=8)
+def _sides(fields: tuple[TallyField, ...], page_long: float) -> tuple[float, float]:
+    """Return the longer side of the page, in pixels, at both scales."""
+    heights = [box[3] for field in fields for box in field.rectangles]
+    fine = float(np.clip(_BOX / np.median(heights) * page_long, *_LONG))
+    return max(fine / 2, _SOFT), fine
+
+
 class PageEvidence:
     """Compare one page with the print of one form, anywhere it may lie.
 
@@ -176,23 +188,21 @@ class PageEvidence:
 
     Parameters
     ----------
-    page : ndarray of shape (height, width)
-        Grey page.
+    page : ndarray of shape (height, width) or Views
+        Grey page, or its views where others use them too.
     form : TallyForm
         Form.
     """
 
-    def __init__(self, page: np.ndarray, form: TallyForm) -> None:
-        self._page, self._form = page, form
-        page_long = max(form.page.width, form.page.height)
-        heights = [box[3] for field in form.fields for box in field.rectangles]
-        fine = float(np.clip(_BOX / np.median(heights) * page_long, *_LONG))
-        self._sides = (max(fine / 2, _SOFT), fine)
+    def __init__(self, page: np.ndarray | Views, form: TallyForm) -> None:
+        self._views = as_views(page)
+        self._form = form
+        self._sides = _sides(form.fields, max(form.page.width, form.page.height))
         self._levels: dict[float, tuple[FormPrint, np.ndarray, np.ndarray]] = {}
 
     def _level(self, side: float) -> tuple[FormPrint, np.ndarray, np.ndarray]:
         if side not in self._levels:
-            view = reduce_page(self._page, side)
+            view = self._views.reduced(side)
             to_view = np.linalg.inv(view.to_page)
             drawn = _form_print(self._form, side)
             self._levels[side] = (drawn, _even_out(view.image), to_view)
@@ -215,13 +225,23 @@ class PageEvidence:
         float or None
             Correlation, -1 to 1; None where the form describes nothing to compare.
         """
+        scores = self.agreements(homography[None], thorough=thorough)
+        return None if scores is None else float(scores[0])
+
+    def agreements(
+        self, homographies: np.ndarray, *, thorough: bool = False
+    ) -> np.ndarray | None:
+        """Return the agreement of each of several maps ``(n, 3, 3)``.
+
+        All are compared at the same scales: the first map decides which.
+        """
         best = None
         for side in self._sides:
             drawn, even, to_view = self._level(side)
-            score = drawn.agreement(even, to_view @ homography)
-            if score is None:
+            scores = drawn.agreement(even, to_view @ homographies)
+            if scores is None:
                 return None
-            best = score if best is None else max(best, score)
-            if best > _ENOUGH and not thorough:
+            best = scores if best is None else np.maximum(best, scores)
+            if best[0] > _ENOUGH and not thorough:
                 break
         return best

@@ -91,9 +91,9 @@ def form_quads(form: TallyForm) -> np.ndarray:
 
     Order: top left, top right, bottom right, bottom left; NaN for padding.
     """
-    x, y, w, h = np.moveaxis(form.box_array(), -1, 0)
-    corners = [(x, y), (x + w, y), (x + w, y + h), (x, y + h)]
-    return np.stack([np.stack(corner, axis=-1) for corner in corners], axis=-2)
+    boxes = form.box_array()[..., None, :]
+    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
+    return boxes[..., :2] + boxes[..., 2:] * corners
 
 
 def turn_page(page: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:

@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from sktally.form import TallyForm
-from sktally.pages._anchors import Mark, draw_mark, find_mark
+from sktally.pages._anchors import find_mark
 from sktally.pages._fit import Guess, guess_affine
+from sktally.pages._marks import Mark, draw_mark
 from sktally.pages._registration import apply_homography, turn_page
 
 __all__ = ["CANDIDATE", "PLANS", "Found", "Plan", "likely_turns", "search_page"]
@@ -178,7 +179,7 @@ def _candidates(
             for s in plan.scales
         ]
         # Marks that look alike in the same window have the same candidates.
-        key = (window, *(part.tobytes() for ink in drawn for part in ink))
+        key = (window, *((d.ink.tobytes(), d.weight.tobytes()) for d in drawn))
         if key not in shared:
             shared[key] = _search(image, drawn, window, 4 if plan.zoom is None else 8)
         found.append(shared[key])

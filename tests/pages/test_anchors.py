@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from sktally import FormError, TallyForm
-from sktally.pages._anchors import draw_mark, find_mark, form_marks, match_mark
+from sktally.pages._anchors import find_mark, match_mark
 from sktally.pages._fit import (
     fit_marks,
     fit_residual,
@@ -11,9 +11,10 @@ from sktally.pages._fit import (
     is_plausible,
     jacobian,
 )
+from sktally.pages._marks import draw_mark, form_marks
 from sktally.pages._print import PageEvidence, draw_print
 from sktally.pages._registration import apply_homography
-from sktally.pages._view import reduce_page
+from sktally.pages._view import Views, reduce_page, shrink_image
 
 SQUARE = {"kind": "square", "size": [20, 20]}
 CORNER = {"kind": "corner", "size": [30, 24], "thickness": 6, "opens": "bottom-left"}
@@ -88,7 +89,8 @@ class TestMarks:
 
     def test_area_of_a_drawn_mark_is_exact(self):
         mark = MARKS["square"]()
-        ink, weight, at = draw_mark(mark, (0.37, 0.37), 14.0)
+        drawn = draw_mark(mark, (0.37, 0.37), 14.0)
+        ink, weight, at = drawn.ink, drawn.weight, drawn.at
         assert ink.sum() == pytest.approx((20 * 0.37) ** 2, rel=1e-5)
         assert weight.all()
         centre = np.array(
@@ -384,3 +386,21 @@ def test_reduced_pages_keep_the_way_back():
     centre = apply_homography(view.to_page, np.array([x.mean(), y.mean()]))
     assert np.allclose(centre, [319.5, 619.5])
     assert reduce_page(page, 2000).image is page
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 5, 6, 7])
+def test_images_shrink_to_the_means_of_blocks(factor):
+    image = np.random.default_rng(0).integers(0, 256, (64, 47), np.uint8)
+    small = shrink_image(image, factor)
+    height, width = 64 // factor, 47 // factor
+    blocks = image[: height * factor, : width * factor]
+    means = blocks.reshape(height, factor, width, factor).mean(axis=(1, 3))
+    assert small.dtype == np.uint8
+    assert np.abs(small - means).max() <= 1  # halving twice rounds twice
+
+
+def test_views_are_made_once_and_halved_at_most_so_far():
+    views = Views(np.zeros((120, 90), np.uint8))
+    assert views.reduced(60) is views.halved(2.9)
+    assert views.halved(1.9).image is views.page
+    assert views.halved(4.0).image.shape == (30, 22)

@@ -346,6 +346,18 @@ class TestRefusal:
         with pytest.raises(RegistrationError, match="mirrored"):
             register_page(page[:, ::-1], "indonesia-2019-c1")
 
+    def test_small_page_is_not_taken_for_a_mirrored_one(self):
+        made = sheets(load_form("indonesia-2019-c1"), degrade="none")
+        small = cv2.resize(
+            made.pages[0], None, fx=0.45, fy=0.45, interpolation=cv2.INTER_AREA
+        )
+        scan = np.full(made.pages[0].shape, 170, np.uint8)
+        scan[100 : 100 + small.shape[0], 70 : 70 + small.shape[1]] = small
+        found = register_page(scan, "indonesia-2019-c1")
+        assert np.abs(found.quads - (made.quads[0] * 0.45 + [70, 100])).max() < 1
+        with pytest.raises(RegistrationError):
+            register_page(scan[:, ::-1], "indonesia-2019-c1")
+
     def test_boxes_outside_the_scan(self):
         form = TallyForm.from_dict(
             {

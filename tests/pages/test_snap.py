@@ -177,3 +177,33 @@ def test_synthetic_pages(degrade):
         assert np.median(error) < 1.5
         assert error.max() < 5
         assert scores.min() > 0.6
+
+
+@pytest.mark.parametrize("dy", [0.0, 1.0, -1.5])
+def test_slight_moves_are_not_made(dy):
+    form = form_of(SEPARATE)
+    quads, scores = snap_fields(draw(form, 0.5, dy), form, np.eye(3), step=0.04)
+    np.testing.assert_allclose(quads, form_quads(form))
+    assert scores[0] > 0.6
+
+
+def test_only_the_field_that_is_off_is_moved():
+    other = {**SEPARATE, "name": "other", "start": [150, 350]}
+    form = form_of(SEPARATE, other)
+    page = draw(form)
+    page[300:] = draw(form, 3, 9)[300:]
+    quads, scores = snap_fields(page, form, np.eye(3), reach=0.3, step=0.04)
+    plain = form_quads(form)
+    np.testing.assert_allclose(quads[0], plain[0])
+    assert np.abs(quads[1] - plain[1] - [3, 9]).max() < 1.2
+    assert scores.min() > 0.85
+
+
+def test_one_box_that_is_off_is_seen():
+    form = form_of(SEPARATE)
+    page = draw(form)
+    page[:, 285:375] = draw(form, 0, 4)[:, 285:375]  # the last box, as paper curls
+    quads, _ = snap_fields(page, form, np.eye(3), step=0.04)
+    off = (quads - form_quads(form))[0, :, :, 1].mean(axis=1)
+    assert off[2] > 2
+    assert off[0] < 1.5
