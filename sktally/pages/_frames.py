@@ -50,6 +50,8 @@ class Frames:
         First half on the lines, second half beside them, in patch pixels.
     box : ndarray of shape (n, n_points)
         Which box of its field each point belongs to.
+    along : ndarray of shape (n, n_points)
+        Where each point lies in its box along x: -1 at its left, 1 at its right.
     weights : ndarray of shape (n, n_boxes, n_points)
         What weighs the samples at the points to the contrast of each box; 0 where a
         field has no such box.
@@ -66,6 +68,7 @@ class Frames:
     size: np.ndarray
     points: np.ndarray
     box: np.ndarray
+    along: np.ndarray
     weights: np.ndarray
     height: np.ndarray
     centre: np.ndarray
@@ -107,12 +110,14 @@ def _lay_out(
         [[1 / scale, 0, corner[0]], [0, 1 / scale, corner[1]], [0, 0, 1]]
     )
     points, owner = _line_points(boxes, field.frame)
+    left, width = boxes[owner][:, [0, 2]].T
     return (
         index,
         to_form,
         size,
         (points - corner) * scale,
         owner,
+        2 * (points[:, 0] - left) / width - 1,
         _weights(owner, n_boxes),
         box[1] * scale,
         ((low + high) / 2 - corner) * scale,

@@ -13,13 +13,21 @@ import numpy as np
 
 from sktally.pages._frames import BOX, STRETCH, Frames, take
 
-__all__ = ["NOISE", "correlate", "fit_boxes", "fit_fields", "move_basis"]
+__all__ = [
+    "NOISE",
+    "box_shifts",
+    "correlate",
+    "fit_boxes",
+    "fit_fields",
+    "move_basis",
+    "strain",
+]
 
 NOISE = 0.05  # variance of an evened-out patch that is bare paper
 _TRIED = 6  # shifts looked at closely; the best coarse one may be a table line
 _ELSEWHERE = 0.15  # box heights to another shift worth refining
 _GOOD = 0.75  # correlation at which no other shift is refined
-_CURL = 0.12  # largest move of a single box, as a share of its height
+_CURL = 0.25  # largest move of a single box, as a share of its height
 _STAY_BOX = 0.05  # what that move costs, in units of the score
 
 
@@ -116,31 +124,44 @@ def _centred(
 
 
 def fit_boxes(patches: np.ndarray, points: np.ndarray, frames: Frames) -> np.ndarray:
-    """Return by how much each box then moves by itself, ``(n, n_boxes, 2)``.
+    """Return by how much each box then moves by itself, ``(n, n_boxes, 3)``.
 
-    Between creases paper curls: boxes of one field no longer lie on a line.
+    Between creases paper curls: boxes of one field no longer lie on a line, nor on
+    parallel ones. The moves are shift x, shift y, and how far the right side goes
+    down and the left one up.
     """
-    rows, box, weights = np.arange(len(points))[:, None], frames.box, frames.weights
-    n_boxes = weights.shape[1]
-    own = np.zeros((len(points), n_boxes, 2))
+    n_boxes = frames.weights.shape[1]
+    own = np.zeros((len(points), n_boxes, 3))
     spread = 2 * np.sqrt(take(patches, points).var(axis=1)[:, None] + NOISE)
 
     def value(own: np.ndarray) -> np.ndarray:
-        values = take(patches, points + own[:, rows, box])
-        fit = np.moveaxis(weights @ values.transpose(1, 2, 0), 2, 0) / spread
-        share = own / (_CURL * BOX)
-        fit[(np.abs(share) > 1).any(axis=-1)] = -np.inf
-        return fit - _STAY_BOX * (share**2).sum(axis=-1)
+        values = take(patches, points + box_shifts(own, frames))
+        fit = np.moveaxis(frames.weights @ values.transpose(1, 2, 0), 2, 0) / spread
+        fit[(np.abs(own) > _CURL * BOX).any(axis=-1)] = -np.inf
+        return fit - _STAY_BOX * strain(own)
 
     best = value(own[None])[0]
     steps = np.arange(1.0, _CURL * BOX)
-    for axis in (1, 0):
-        shifts = np.zeros((2 * len(steps), 1, 1, 2))
+    for axis in (1, 0, 2):
+        shifts = np.zeros((2 * len(steps), 1, 1, 3))
         shifts[:, 0, 0, axis] = np.concatenate([steps, -steps])
         own, best = _better(own, best, own + shifts, value)
-    for axis in (1, 0):
+    for axis in (1, 0, 2):
         own = _centred(own, axis, value)
     return own
+
+
+def strain(own: np.ndarray) -> np.ndarray:
+    """Return how far from flat the moves of boxes ``(..., 3)`` are: 1 at a limit."""
+    return np.asarray(((own / (_CURL * BOX)) ** 2).sum(axis=-1))
+
+
+def box_shifts(own: np.ndarray, frames: Frames) -> np.ndarray:
+    """Return how the moves of boxes ``(..., n, n_boxes, 3)`` shift the points."""
+    x, y, tilt = np.moveaxis(
+        own[..., np.arange(len(frames))[:, None], frames.box, :], -1, 0
+    )
+    return np.stack([x, y + tilt * frames.along], axis=-1)
 
 
 def _limits(frames: Frames) -> np.ndarray:

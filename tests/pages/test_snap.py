@@ -122,6 +122,19 @@ def test_curled_paper_moves_each_box():
     assert scores[0] > 0.8
 
 
+def test_paper_that_curls_towards_the_lens_slants_and_shifts_single_boxes():
+    form = form_of(SEPARATE)
+    page = np.full((500, 600), 230, np.uint8)
+    true = form_quads(form)[0].copy()
+    true[0] += np.array([[9, -9], [9, 1], [9, 1], [9, -9]])  # right side lower
+    for corners in true:
+        outline = (corners * 16).round().astype(np.int32)
+        cv2.polylines(page, [outline], True, 60, 3, cv2.LINE_AA, 4)
+    quads, scores = snap_fields(page, form, np.eye(3))
+    assert np.abs(quads[0] - true).max() < 2
+    assert scores[0] > 0.65
+
+
 def test_blank_paper_and_pure_noise_score_low():
     form = form_of(SEPARATE)
     blank = np.full((500, 600), 240, np.uint8)
