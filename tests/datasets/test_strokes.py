@@ -33,6 +33,17 @@ def test_corners_stay_and_curves_round_off():
     assert distance.min() < 1e-12
 
 
+@pytest.mark.parametrize("at", range(12))
+def test_a_skip_is_as_short_as_the_pen_skips(at):
+    canvas = np.zeros((100, 100), np.uint8)
+    points = np.linspace([0.1, 0.5], [0.9, 0.5], 13)
+    darkness = np.where(np.arange(13) == at, 0.15, 1.0)
+    stroke = Stroke(points, np.full(13, 0.02), darkness)
+    draw_strokes(canvas, [stroke], np.array([[100, 0, 0], [0, 100, 0.0]]))
+    pale = (canvas[50, 10:91] < 128).sum()
+    assert 0 < pale <= 80 / 12 + 2
+
+
 def test_a_straight_stroke_covers_what_it_should():
     canvas = np.zeros((100, 100), np.uint8)
     points = np.linspace([0.2, 0.5], [0.8, 0.5], 13)
