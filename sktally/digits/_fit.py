@@ -5,12 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from sktally._validate import check_choice, check_range
 from sktally.digits._augment import make_augmentation
+from sktally.digits._layers import weight_layers
 from sktally.digits._net import DigitNet, has_bfloat16
-from sktally.digits._network import DigitNetwork
-from sktally.digits._transfer import check_network
 from sktally.exceptions import TallyError
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "check_settings",
     "choose_device",
     "make_net",
-    "network_of",
     "seeded",
     "use_bfloat16",
 ]
@@ -32,6 +31,7 @@ def check_settings(classifier) -> None:
     least = 2 if c.batch_norm else 1  # batch norm has no variance of one sample
     check_range("batch_size", c.batch_size, least, 10**7, integer=True)
     check_range("weight_decay", c.weight_decay, 0, 1e3)
+    check_choice("output", c.output, ("softmax", "sigmoid"))
     check_choice("schedule", c.schedule, (None, "one-cycle"))
     check_choice("precision", c.precision, ("auto", "float32", "bfloat16"))
     check_choice("early_stopping", c.early_stopping, (True, False))
@@ -40,39 +40,22 @@ def check_settings(classifier) -> None:
     make_augmentation(c.augment)
 
 
-def network_of(classifier) -> dict:
-    """Return the arguments of the `DigitNetwork` for the images seen in fit."""
-    shape = classifier.image_shape_
-    network = {
-        "channels": 3 if len(shape) == 3 else 1,
-        "height": shape[0],
-        "width": shape[1],
-        "n_classes": len(classifier.classes_),
-        "filters": classifier.filters,
-        "kernel_size": classifier.kernel_size,
-        "hidden": classifier.hidden,
-        "dropout": classifier.dropout,
-        "batch_norm": classifier.batch_norm,
-    }
-    check_network(network, "CNNClassifier")
-    return network
-
-
-def check_freeze(n_layers: int, module: DigitNetwork, pretrained) -> None:
+def check_freeze(n_layers: int, module: nn.Module, trained: bool) -> None:
     """Raise unless `n_layers` can be frozen in `module`."""
     check_range("freeze_layers", n_layers, 0, 10**6, integer=True)
-    if n_layers and pretrained is None:
+    if n_layers and not trained:
         raise TallyError(
             f"freeze_layers={n_layers}: frozen layers need trained weights, and "
             "pretrained is None; give pretrained= a saved model, the name of a bundled "
             "one, or FrozenEstimator(fitted classifier)"
         )
-    if n_layers >= module.n_layers:
-        names = ", ".join(block[0] for block in module.blocks)
+    layers = [names[0] for names in weight_layers(module)]
+    if n_layers >= len(layers):
+        shown = layers if len(layers) < 9 else [*layers[:4], "...", *layers[-2:]]
         raise TallyError(
-            f"freeze_layers={n_layers}: the network has {module.n_layers} weight "
-            f"layers ({names}), and the last must stay free to learn; expected 0 to "
-            f"{module.n_layers - 1}"
+            f"freeze_layers={n_layers}: the network has {len(layers)} weight layers "
+            f"({', '.join(shown)}), and the last must stay free to learn; expected 0 "
+            f"to {len(layers) - 1}"
         )
 
 
@@ -118,11 +101,12 @@ def seeded(seed: int, device: str):
         yield
 
 
-def make_net(classifier, module: DigitNetwork, *, training: bool) -> DigitNet:
+def make_net(classifier, module: nn.Module, *, training: bool, frozen=()) -> DigitNet:
     """Return the initialised skorch net around `module`, with no training done."""
     c = classifier
     net = DigitNet(
         module,
+        frozen=frozen,
         offset=c.pixel_offset_,
         scale=c.pixel_scale_,
         bfloat16=use_bfloat16(c.precision, c.device_),

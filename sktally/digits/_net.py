@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from sktally.digits._callbacks import Accuracy, BestWeights, OneCycle, Progress, Stop
 from sktally.digits._feed import CellBatches, CellDataset
+from sktally.digits._layers import hold_still
 from sktally.exceptions import TallyError
 
 __all__ = ["DigitNet", "LabelSetLoss", "has_bfloat16", "images_to_tensor"]
@@ -55,10 +56,12 @@ class LabelSetLoss(nn.Module):
 
 
 class DigitNet(NeuralNet):
-    """A skorch net over a `DigitNetwork`, fed by `CellDataset`.
+    """A skorch net over any network of images to logits, fed by `CellDataset`.
 
     Parameters
     ----------
+    frozen : sequence of str
+        Modules that must not change in training.
     offset, scale : float
         Pixels enter the network as ``(pixel - offset) / scale``.
     bfloat16 : bool
@@ -77,6 +80,7 @@ class DigitNet(NeuralNet):
         self,
         module,
         *,
+        frozen=(),
         offset=0.0,
         scale=1.0,
         bfloat16=False,
@@ -87,6 +91,7 @@ class DigitNet(NeuralNet):
         weight_decay=0.0,
         **kw,
     ):
+        self.frozen = frozen
         self.offset = offset
         self.scale = scale
         self.bfloat16 = bfloat16
@@ -96,12 +101,10 @@ class DigitNet(NeuralNet):
         self.progress = progress
         self.weight_decay = weight_decay
         self.valid_cells = None
-        still = {"weight_decay": 0.0}  # biases and norms are not decayed
         settings = {
             "criterion": LabelSetLoss,
             "optimizer": torch.optim.AdamW,  # Adam itself where weight_decay is 0
             "optimizer__weight_decay": weight_decay,
-            "optimizer__param_groups": [("*bias", still), ("*_norm.weight", still)],
             "iterator_train": CellBatches,
             "iterator_train__shuffle": True,
             "iterator_valid": CellBatches,
@@ -126,19 +129,38 @@ class DigitNet(NeuralNet):
             found.append(("best_weights", BestWeights(self.patience)))
         return found
 
+    def initialize_optimizer(self, *args, **kwargs):
+        """Decay matrices and kernels, not biases, norms and pooling shares."""
+        weights = list(self.module_.parameters())
+        groups = [
+            {"params": [w for w in weights if w.dim() > 1]},
+            {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
+        ]
+        settings = self.get_params_for("optimizer")
+        self.optimizer_ = self.optimizer(groups, **{"lr": self.lr, **settings})
+        return self
+
     def get_split_datasets(self, X, y=None, **fit_params):
         """Return the training cells and those that `run` was given to validate."""
         return X, self.valid_cells
 
     def infer(self, x, **fit_params):
-        """Return logits, float32, of a batch of raw images."""
+        """Return logits, float32 or better, of a batch of raw images.
+
+        A single output z is the logit of the second of two classes: the softmax of
+        (0, z) is the sigmoid of z.
+        """
         module = self.module_
+        if module.training:
+            hold_still(module, self.frozen)
         x = images_to_tensor(x.to(self.device), self.offset, self.scale)
         if self.augmentation is not None and module.training:
             x = self.augmentation(x)
         kind = torch.device(self.device).type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
-            return module(x)
+            logits = module(x)
+        logits = logits.float() if logits.element_size() < 4 else logits
+        return functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
 
     def train_step(self, batch, **fit_params):
         """Take one step and stop with a clear error where the loss is not finite."""

@@ -9,8 +9,9 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sktally.digits._build import build_network
 from sktally.digits._codec import decode, encode
-from sktally.digits._transfer import build_network, check_network
+from sktally.digits._options import check_network
 from sktally.digits._weights import bundled_models, find_model, read_model, write_model
 from sktally.exceptions import ModelFormatError, TallyError
 
