@@ -117,6 +117,9 @@ SINCE_FORMAT_1 = {
     "pool_stride": 2,
     "conv_dropout": 0.05,
     "output": "sigmoid",
+    "optimizer": "sgd",
+    "l1": 1e-6,
+    "l2": 1e-6,
 }
 
 

@@ -67,14 +67,20 @@ class CNNClassifier(CellClassifier):
         One output for each class, or a single one for two classes.
     max_epochs : int, default=20
         Passes over the training samples.
+    optimizer : {"adamw", "adam", "sgd", "adagrad"}, default="adamw"
+        "adamw" is Adam itself where `weight_decay` is 0; "sgd" has a momentum of 0.9.
     learning_rate : float, default=1e-3
-        Step size of Adam; with a schedule, its peak.
+        Step size of the optimizer; with a schedule, its peak.
     batch_size : int, default=128
         Largest number of samples in a training step.
     weight_decay : float, default=0.0
         Decoupled weight decay (AdamW) of weights, not of biases.
-    schedule : {None, "one-cycle"}, default=None
-        Constant learning rate, or one cycle: up for 30 % of the steps, then to 0.
+    l1, l2 : float, default=0.0
+        ``l1 * sum(|w|) + l2 * sum(w ** 2)`` is added to the loss that is minimised,
+        over weights, not biases; `history_` shows the loss without it.
+    schedule : {None, "one-cycle", "cosine", "linear"}, default=None
+        Constant learning rate; one cycle, up for 30 % of the steps, then to 0; or down
+        to 0 from the start, along half a cosine or a straight line.
     augment : None, str or dict, default=None
         Random changes of the training cells: ``"tally"``, or a dict of ranges such
         as ``{"rotation": 10, "shift": 0.1}``, see `Augmentation`.
@@ -187,6 +193,9 @@ class CNNClassifier(CellClassifier):
         "pool_stride",
         "conv_dropout",
         "output",
+        "optimizer",
+        "l1",
+        "l2",
     )
 
     def __init__(
@@ -209,9 +218,12 @@ class CNNClassifier(CellClassifier):
         batch_norm=False,
         output="softmax",
         max_epochs=20,
+        optimizer="adamw",
         learning_rate=1e-3,
         batch_size=128,
         weight_decay=0.0,
+        l1=0.0,
+        l2=0.0,
         schedule=None,
         augment=None,
         early_stopping=False,
@@ -242,9 +254,12 @@ class CNNClassifier(CellClassifier):
         self.batch_norm = batch_norm
         self.output = output
         self.max_epochs = max_epochs
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.weight_decay = weight_decay
+        self.l1 = l1
+        self.l2 = l2
         self.schedule = schedule
         self.augment = augment
         self.early_stopping = early_stopping

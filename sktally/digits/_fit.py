@@ -9,6 +9,7 @@ from torch import nn
 
 from sktally._validate import check_choice, check_range
 from sktally.digits._augment import make_augmentation
+from sktally.digits._callbacks import SCHEDULES
 from sktally.digits._layers import weight_layers
 from sktally.digits._net import DigitNet, has_bfloat16
 from sktally.exceptions import TallyError
@@ -22,6 +23,14 @@ __all__ = [
     "use_bfloat16",
 ]
 
+#: AdamW is Adam itself where weight_decay is 0.
+_OPTIMIZERS = {
+    "adamw": (torch.optim.AdamW, {}),
+    "adam": (torch.optim.Adam, {}),
+    "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+    "adagrad": (torch.optim.Adagrad, {}),
+}
+
 
 def check_settings(classifier) -> None:
     """Raise unless all constructor arguments that training needs are sane."""
@@ -32,7 +41,15 @@ def check_settings(classifier) -> None:
     check_range("batch_size", c.batch_size, least, 10**7, integer=True)
     check_range("weight_decay", c.weight_decay, 0, 1e3)
     check_choice("output", c.output, ("softmax", "sigmoid"))
-    check_choice("schedule", c.schedule, (None, "one-cycle"))
+    check_choice("schedule", c.schedule, (None, *SCHEDULES))
+    check_choice("optimizer", c.optimizer, tuple(_OPTIMIZERS))
+    for name in ("l1", "l2"):
+        check_range(name, getattr(c, name), 0, 1e3)
+    if c.weight_decay and c.optimizer != "adamw":
+        raise TallyError(
+            f"weight_decay: expected 0 with optimizer={c.optimizer!r}, got "
+            f"{c.weight_decay!r}: decay apart from the gradient is adamw's; use l2"
+        )
     check_choice("precision", c.precision, ("auto", "float32", "bfloat16"))
     check_choice("early_stopping", c.early_stopping, (True, False))
     check_range("validation_fraction", c.validation_fraction, 1e-6, 0.99)
@@ -104,6 +121,10 @@ def seeded(seed: int, device: str):
 def make_net(classifier, module: nn.Module, *, training: bool, frozen=()) -> DigitNet:
     """Return the initialised skorch net around `module`, with no training done."""
     c = classifier
+    optimizer, settings = _OPTIMIZERS[c.optimizer]
+    settings = {f"optimizer__{name}": value for name, value in settings.items()}
+    if c.optimizer == "adamw":
+        settings["optimizer__weight_decay"] = c.weight_decay
     net = DigitNet(
         module,
         frozen=frozen,
@@ -111,11 +132,14 @@ def make_net(classifier, module: nn.Module, *, training: bool, frozen=()) -> Dig
         scale=c.pixel_scale_,
         bfloat16=use_bfloat16(c.precision, c.device_),
         augmentation=make_augmentation(c.augment) if training else None,
-        one_cycle=c.schedule == "one-cycle",
+        schedule=c.schedule,
+        l1=c.l1,
+        l2=c.l2,
         patience=c.patience if c.early_stopping else None,
         progress=bool(c.verbose),
         lr=c.learning_rate,
-        weight_decay=c.weight_decay,
+        optimizer=optimizer,
+        **settings,
         max_epochs=c.max_epochs,
         batch_size=c.batch_size,
         device=c.device_,

@@ -12,7 +12,14 @@ from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import nn
 from torch.nn import functional
 
-from sktally.digits._callbacks import Accuracy, BestWeights, OneCycle, Progress, Stop
+from sktally.digits._callbacks import (
+    Accuracy,
+    BestWeights,
+    Penalty,
+    Progress,
+    Schedule,
+    Stop,
+)
 from sktally.digits._feed import CellBatches, CellDataset
 from sktally.digits._layers import hold_still
 from sktally.exceptions import TallyError
@@ -68,8 +75,10 @@ class DigitNet(NeuralNet):
         Compute in bfloat16, logits and loss in float32.
     augmentation : callable or None
         Applied to each training batch, ``(n, channels, height, width)``.
-    one_cycle : bool
-        Follow the one-cycle schedule.
+    schedule : str or None
+        How the learning rate changes.
+    l1, l2 : float
+        Weights of the penalties.
     patience : int or None
         Stop after so many epochs without a lower validation loss.
     progress : bool
@@ -85,10 +94,11 @@ class DigitNet(NeuralNet):
         scale=1.0,
         bfloat16=False,
         augmentation=None,
-        one_cycle=False,
+        schedule=None,
+        l1=0.0,
+        l2=0.0,
         patience=None,
         progress=False,
-        weight_decay=0.0,
         **kw,
     ):
         self.frozen = frozen
@@ -96,15 +106,14 @@ class DigitNet(NeuralNet):
         self.scale = scale
         self.bfloat16 = bfloat16
         self.augmentation = augmentation
-        self.one_cycle = one_cycle
+        self.schedule = schedule
+        self.l1 = l1
+        self.l2 = l2
         self.patience = patience
         self.progress = progress
-        self.weight_decay = weight_decay
         self.valid_cells = None
         settings = {
             "criterion": LabelSetLoss,
-            "optimizer": torch.optim.AdamW,  # Adam itself where weight_decay is 0
-            "optimizer__weight_decay": weight_decay,
             "iterator_train": CellBatches,
             "iterator_train__shuffle": True,
             "iterator_valid": CellBatches,
@@ -121,8 +130,10 @@ class DigitNet(NeuralNet):
             for what in ("loss", "accuracy")
         ]
         found = [("timer", EpochTimer()), ("accuracy", Accuracy()), *scores]
-        if self.one_cycle:
-            found.append(("one_cycle", OneCycle()))
+        if self.schedule is not None:
+            found.append(("schedule", Schedule(self.schedule)))
+        if self.l1 or self.l2:
+            found.append(("penalty", Penalty(self.l1, self.l2)))
         if self.progress:
             found.append(("progress", Progress()))
         if self.patience is not None:
