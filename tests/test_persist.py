@@ -120,6 +120,9 @@ SINCE_FORMAT_1 = {
     "optimizer": "sgd",
     "l1": 1e-6,
     "l2": 1e-6,
+    "class_weight": {False: 2.0},
+    "sampling": "balanced",
+    "warm_start": True,
 }
 
 

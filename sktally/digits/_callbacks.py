@@ -26,7 +26,8 @@ class Accuracy(Callback):
     """Record the share of right answers of each batch."""
 
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
-        target = batch[1].to(y_pred.device)
+        target = batch[1][0] if isinstance(batch[1], tuple) else batch[1]
+        target = target.to(y_pred.device)
         guess = y_pred.detach().argmax(1)
         if target.dim() == 1:
             right = guess == target

@@ -88,9 +88,20 @@ class CNNClassifier(CellClassifier):
         Hold out a part of the samples and stop after `patience` epochs without a
         lower validation loss; the best weights are restored.
     validation_fraction : float, default=0.1
-        Part held out, of each class, unless `fit` is given a `validation_split`.
+        Part held out, of each class; of whole groups if `fit` is given `groups`; none
+        if it is given a `validation_split`.
     patience : int, default=5
         Epochs to wait.
+    class_weight : None, "balanced" or dict, default=None
+        Weight of each class in the training loss: all alike; so that every class
+        counts the same in sum; or by label, 1 for those not named.
+    sampling : {None, "balanced"}, default=None
+        An epoch shows every sample once; or as many, drawn with replacement so that
+        every class is shown as often. `class_shares_` reports the effect.
+    warm_start : bool, default=False
+        A further `fit` trains on from the weights, the pixel range and the history
+        of the last one, for `max_epochs` more and with a new optimizer; `pretrained`
+        is not read again. With ``fit(freeze_layers=...)``: gradual unfreezing.
     classes : list, optional
         All labels there are. Columns then stay even where `y` lacks a class.
         `classes_` is sorted in any case, as scikit-learn's scorers expect.
@@ -131,6 +142,9 @@ class CNNClassifier(CellClassifier):
         and accuracy. Training figures are taken with dropout at work.
     n_epochs_ : int
         Epochs run.
+    class_shares_ : DataFrame
+        One row per class of the last fit: ``n_samples`` and ``share`` of those that
+        train, ``share_in_training`` after weights and sampling. Not in model files.
     transfer_report_ : dict or None
         With `pretrained`: ``source`` and the names of the tensors ``loaded``,
         ``partly_loaded`` (some rows of the output layer), ``reinitialized`` and
@@ -196,6 +210,9 @@ class CNNClassifier(CellClassifier):
         "optimizer",
         "l1",
         "l2",
+        "class_weight",
+        "sampling",
+        "warm_start",
     )
 
     def __init__(
@@ -229,6 +246,9 @@ class CNNClassifier(CellClassifier):
         early_stopping=False,
         validation_fraction=0.1,
         patience=5,
+        class_weight=None,
+        sampling=None,
+        warm_start=False,
         classes=None,
         pretrained=None,
         freeze_layers=0,
@@ -265,6 +285,9 @@ class CNNClassifier(CellClassifier):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.class_weight = class_weight
+        self.sampling = sampling
+        self.warm_start = warm_start
         self.classes = classes
         self.pretrained = pretrained
         self.freeze_layers = freeze_layers

@@ -15,6 +15,7 @@ from sktally.digits._net import DigitNet, has_bfloat16
 from sktally.exceptions import TallyError
 
 __all__ = [
+    "check_batches",
     "check_freeze",
     "check_settings",
     "choose_device",
@@ -51,6 +52,8 @@ def check_settings(classifier) -> None:
             f"{c.weight_decay!r}: decay apart from the gradient is adamw's; use l2"
         )
     check_choice("precision", c.precision, ("auto", "float32", "bfloat16"))
+    check_choice("sampling", c.sampling, (None, "balanced"))
+    check_choice("warm_start", c.warm_start, (True, False))
     check_choice("early_stopping", c.early_stopping, (True, False))
     check_range("validation_fraction", c.validation_fraction, 1e-6, 0.99)
     check_range("patience", c.patience, 1, 10**6, integer=True)
@@ -118,8 +121,29 @@ def seeded(seed: int, device: str):
         yield
 
 
-def make_net(classifier, module: nn.Module, *, training: bool, frozen=()) -> DigitNet:
-    """Return the initialised skorch net around `module`, with no training done."""
+def check_batches(n_rows: int, batch_size: int, module: nn.Module, frozen) -> None:
+    """Raise if a batch would hold one sample, which batch norm cannot digest."""
+    smallest = n_rows // -(-n_rows // batch_size)
+    norms = [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and name not in frozen
+    ]
+    if smallest < 2 and norms:
+        raise TallyError(
+            f"batch_size: {n_rows} samples in batches of up to {batch_size} leave a "
+            f"batch of one, of which batch norm ({norms[0]!r}) knows no variance; "
+            "expected at least 2 in each: add samples, or set another batch_size"
+        )
+
+
+def make_net(
+    classifier, module: nn.Module, *, training: bool, frozen=(), endless: bool = False
+) -> DigitNet:
+    """Return the initialised skorch net around `module`, with no training done.
+
+    An `endless` one is made for one more epoch at a constant learning rate.
+    """
     c = classifier
     optimizer, settings = _OPTIMIZERS[c.optimizer]
     settings = {f"optimizer__{name}": value for name, value in settings.items()}
@@ -132,15 +156,15 @@ def make_net(classifier, module: nn.Module, *, training: bool, frozen=()) -> Dig
         scale=c.pixel_scale_,
         bfloat16=use_bfloat16(c.precision, c.device_),
         augmentation=make_augmentation(c.augment) if training else None,
-        schedule=c.schedule,
+        schedule=None if endless else c.schedule,
         l1=c.l1,
         l2=c.l2,
-        patience=c.patience if c.early_stopping else None,
+        patience=c.patience if c.early_stopping and not endless else None,
         progress=bool(c.verbose),
         lr=c.learning_rate,
         optimizer=optimizer,
         **settings,
-        max_epochs=c.max_epochs,
+        max_epochs=1 if endless else c.max_epochs,
         batch_size=c.batch_size,
         device=c.device_,
     )

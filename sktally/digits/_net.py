@@ -54,12 +54,26 @@ def images_to_tensor(images: torch.Tensor, offset: float, scale: float) -> torch
 class LabelSetLoss(nn.Module):
     """Cross-entropy, or ``-log`` of the summed probability of a set of labels."""
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss for class codes ``(n,)`` or sets ``(n, n_classes)``."""
+    def forward(self, logits: torch.Tensor, target) -> torch.Tensor:
+        """Return the mean loss for class codes ``(n,)`` or sets ``(n, n_classes)``.
+
+        A pair of targets and weights is weighed; weights have a mean of 1 over all
+        samples, not over those of a batch.
+        """
+        if isinstance(target, (list, tuple)):
+            target, weight = target
+            return (self.each(logits, target) * weight).mean()
         if target.dim() == 1:
             return functional.cross_entropy(logits, target)
+        return self.each(logits, target).mean()
+
+    @staticmethod
+    def each(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each sample."""
+        if target.dim() == 1:
+            return functional.cross_entropy(logits, target, reduction="none")
         allowed = logits.masked_fill(~target, -torch.inf)
-        return (logits.logsumexp(1) - allowed.logsumexp(1)).mean()
+        return logits.logsumexp(1) - allowed.logsumexp(1)
 
 
 class DigitNet(NeuralNet):
@@ -184,9 +198,18 @@ class DigitNet(NeuralNet):
             )
         return step
 
-    def run(self, images, targets, train_rows, valid_rows=None) -> None:
-        """Train from where the weights stand, on some rows, validating on others."""
-        train = CellDataset(images, targets, train_rows)
+    def run(self, images, targets, balance, valid_rows=None) -> None:
+        """Train from where the weights stand, validating on other rows.
+
+        Validation knows no weights.
+        """
+        train = CellDataset(
+            images,
+            targets,
+            balance.rows,
+            weights=balance.weights,
+            chances=balance.chances,
+        )
         if valid_rows is not None:
             self.valid_cells = CellDataset(images, targets, valid_rows)
         self.notify("on_train_begin", X=train)
@@ -197,6 +220,11 @@ class DigitNet(NeuralNet):
         finally:
             self.valid_cells = None  # a fitted net must not hold the data
             self.notify("on_train_end", X=train)
+
+    def go_on_from(self, net: DigitNet) -> None:
+        """Take over the optimizer's running means from the last net of this module."""
+        if type(net.optimizer_) is type(self.optimizer_):
+            self.optimizer_.state.update(net.optimizer_.state)
 
     def table(self) -> pd.DataFrame:
         """Return the history, one row per epoch."""

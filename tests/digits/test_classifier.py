@@ -248,7 +248,7 @@ def test_early_stopping_restores_the_best_weights(digits, small):
 
 
 def test_early_stopping_by_itself_holds_out_each_class(digits, small):
-    from sktally.digits._input import stratified_split
+    from sktally.digits._split import stratified_split
 
     _, y = digits
     train, valid = stratified_split(y[:1000], 0.1, 0)
