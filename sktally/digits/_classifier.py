@@ -14,9 +14,10 @@ class CNNClassifier(CellClassifier):
     64, 96 and 112 filters, each with ReLU and 2 x 2 max-pool, fully connected layers
     of 150 and 70, dropout 0.1, softmax, Adam, cross-entropy, 20 epochs. "Same"
     padding, dropout after every block and hidden layer, and the batch size are the
-    choice of sktally; [1]_ does not state them. Nor does it state the filters (32, 64)
-    and hidden units (128, 64) of "paper-base"; two convolutions with max-pool, three
-    fully connected layers counting the output, ReLU, Adam and 15 epochs are its own.
+    choice of sktally; [1]_ does not state them. Of the base network it states two
+    convolutions with max-pool, three fully connected layers, ReLU, Adam and 15 epochs;
+    the filters (32, 64), the hidden units (128, 64), counting the output as the third
+    layer, and no dropout are again the choice of sktally.
 
     Any range of pixels works: `fit` measures their median (the background of a
     digit cell) and standard deviation, and the network sees
@@ -28,7 +29,8 @@ class CNNClassifier(CellClassifier):
     architecture : None, str or class, default=None
         None builds the layers from the options that follow. ``"paper-base"``,
         ``"paper-tuned"`` (the default options) and ``"lenet5"`` [2]_ are named sets of
-        them; ``"vgg16"`` [3]_ and ``"resnet18"`` [4]_ have torchvision's layers and
+        them, down to `batch_norm`; epochs and optimizer stay as they are given.
+        ``"vgg16"`` [3]_ and ``"resnet18"`` [4]_ have torchvision's layers and
         names of tensors, see `pretrained`. A class of `torch.nn.Module` is called
         with those of ``channels, height, width, n_classes`` (needed) and of the
         layer options that its constructor names; it maps images ``(n_samples,

@@ -79,10 +79,10 @@ class Pool(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return pooled images."""
-        if self.kind in ("max", "min"):
-            sign = 1 if self.kind == "max" else -1
-            x = functional.max_pool2d(x if sign > 0 else -x, self.size, self.stride)
-            return self.activation(x if sign > 0 else -x)
+        if self.kind == "max":
+            return self.activation(functional.max_pool2d(x, self.size, self.stride))
+        if self.kind == "min":
+            return self.activation(-functional.max_pool2d(-x, self.size, self.stride))
         x = self.activation(x)
         if self.kind is None:
             return x

@@ -90,6 +90,18 @@ def test_every_architecture_trains_and_beats_chance(halves, architecture):
     assert np.allclose(alone, model.predict_proba(X[:9])[4:5], atol=1e-6)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("shape", [(8, 8, 3), (33, 28), (5, 40)])
+def test_any_images_and_precision(shape, precision):
+    X = np.random.default_rng(0).integers(0, 255, (20, *shape)).astype(np.uint8)
+    for architecture in ("lenet5", SmallVGG, SmallResNet):
+        model = CNNClassifier(architecture=architecture, max_epochs=1)
+        model.set_params(precision=precision).fit(X, np.arange(20) % 3)
+        proba = model.predict_proba(X)
+        assert proba.shape == (20, 3) and proba.dtype == np.float32
+        assert np.allclose(proba.sum(1), 1, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("kind", "n_weights", "n_tensors"),
     [(VGG16, 138_357_544, 32), (ResNet18, 11_689_512, 122)],
@@ -197,12 +209,14 @@ def test_own_class_travels(halves, tmp_path):
     assert search.best_estimator_.net_.module_.first.out_channels in (4, 8)
 
 
-def test_layers_that_learn_their_size_from_the_images(halves):
+def test_layers_that_learn_their_size_from_the_images(halves, tmp_path):
     X, y = halves
     model = CNNClassifier(architecture=Lazy, **QUICK).fit(X[:200], y[:200])
     assert model.net_.module_.settings["width"] == 8
     assert model.net_.module_.settings["filters"] == (64, 96, 112)
     assert model.score(X[300:], y[300:]) > 0.6
+    again = load_model(save_model(model, tmp_path / "lazy"), architecture=Lazy)
+    assert (again.predict_proba(X[:9]) == model.predict_proba(X[:9])).all()
 
 
 def test_one_sigmoid_on_any_architecture(halves):

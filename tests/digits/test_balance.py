@@ -183,6 +183,17 @@ def test_weight_zero_is_left_out(digits, small):
     )
 
 
+def test_label_sets_are_weighed_too(digits, small):
+    X, y = digits
+    sets = y[:300, None] == np.arange(10)
+    sets[::3, 0] = True
+    model = CNNClassifier(**{**small, "max_epochs": 8}, classes=list(range(10)))
+    model.set_params(class_weight="balanced", sampling="balanced")
+    model.fit(X[:300], y[:300], label_sets=sets, sample_weight=1 + y[:300] % 2)
+    assert model.class_shares_.n_samples.sum() == pytest.approx(300)
+    assert model.score(X[300:], y[300:]) > 0.5
+
+
 def test_weights_route_through_a_pipeline(digits, small):
     X, y = digits
     weights = np.r_[np.ones(50), np.zeros(50)]
