@@ -81,7 +81,7 @@ def without_later_defaults(layers: dict) -> dict:
 def all_filters(filters, n_blocks, growth) -> object:
     """Return the filters of all blocks where `filters` is that of the first."""
     if isinstance(filters, (list, tuple)):
-        if n_blocks is not None and n_blocks != len(filters):
+        if n_blocks is not None:
             raise TallyError(
                 f"n_blocks: expected None, as filters={filters!r} says how many blocks "
                 f"there are, got {n_blocks!r}"

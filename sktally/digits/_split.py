@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from sktally.exceptions import TallyError
 
@@ -30,7 +31,13 @@ def check_groups(groups, n_samples: int) -> np.ndarray:
             f"groups: expected {n_samples} of them, one for each sample, got shape "
             f"{groups.shape}"
         )
-    return np.unique(groups, return_inverse=True)[1]
+    codes = pd.factorize(groups)[0]
+    if (codes < 0).any():
+        raise TallyError(
+            f"groups: expected one for each sample, {(codes < 0).sum()} are missing "
+            "(None or NaN); name a group of its own for each of them"
+        )
+    return codes
 
 
 def check_split(

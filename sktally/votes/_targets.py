@@ -224,9 +224,10 @@ def check_tally_weights(
 def check_tally_groups(groups: npt.ArrayLike, n_tallies: int) -> npt.NDArray[np.intp]:
     """Return the number of the group of each tally, or raise TallyError."""
     names = np.asarray(groups)
-    if names.shape != (n_tallies,):
+    codes = pd.factorize(names)[0] if names.ndim == 1 else np.array([-1])
+    if len(codes) != n_tallies or (codes < 0).any():
         raise TallyError(
-            f"groups: expected one group per tally, shape ({n_tallies},), got shape "
-            f"{names.shape}"
+            f"groups: expected one group per tally, shape ({n_tallies},), none missing "
+            f"(None or NaN), got shape {names.shape} with {(codes < 0).sum()} missing"
         )
-    return np.unique(names, return_inverse=True)[1]
+    return codes

@@ -45,6 +45,7 @@ def test_early_stopping_by_groups(digits, small):
     ("params", "message"),
     [
         ({"groups": [1, 2]}, r"groups: expected 20 of them, .* got shape \(2,\)"),
+        ({"groups": ["a", None] * 10}, "groups: .* 10 are missing .None or NaN.; name"),
         ({"groups": np.ones(20)}, "groups: expected at least 2 groups .* got 1; name"),
         (
             {

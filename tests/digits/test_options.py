@@ -180,7 +180,7 @@ def test_one_sigmoid_for_two_classes(digits, small):
             {"filters": 8, "n_blocks": 2, "filter_growth": 0},
             r"filter_growth: expected a number in \[0.1, 10\], got 0",
         ),
-        ({"filters": (8, 9), "n_blocks": 3}, r"n_blocks: expected None, as filters="),
+        ({"filters": (8, 9), "n_blocks": 2}, r"n_blocks: expected None, as filters="),
         (
             {"kernel_size": (3, 3)},
             "kernel_size: expected one value, or 1, one for each",

@@ -86,6 +86,8 @@ def test_network_takes_the_split_by_groups(tallies):
         TallyError, match=r"groups: expected one group per tally, shape"
     ):
         votes.fit(cells, boxes, groups=clerks[:-1])
+    with pytest.raises(TallyError, match=r"got shape \(40,\) with 1 missing"):
+        votes.fit(cells, boxes, groups=[None, *clerks[1:]])
 
 
 def test_grid_over_the_network_in_a_pipeline(tallies):
