@@ -98,8 +98,9 @@ def load_model(path: str | Path, *, architecture: type | None = None) -> BaseEst
     path : str or path
         As given to `save_model`, or the name of a bundled model.
     architecture : type, optional
-        A `torch.nn.Module` class to build instead of `DigitNetwork`. It takes the
-        same keyword arguments, and the tensors must fit it.
+        A `torch.nn.Module` class to build instead of the stored network, as
+        `CNNClassifier` takes one; the tensors must fit it. Models of a class of one's
+        own need it, since a file holds no code.
 
     Returns
     -------

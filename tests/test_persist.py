@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -102,6 +103,52 @@ def test_classifier_comes_back(tmp_path):
         assert getattr(again, name) == getattr(model, name)
     assert (pickle.loads(pickle.dumps(again)).predict(X) == model.predict(X)).all()
     again.set_params(max_epochs=1).fit(X[:50], y[:50])  # goes on as an estimator
+
+
+SINCE_FORMAT_1 = {
+    "filters": 4,
+    "n_blocks": 2,
+    "filter_growth": 1.5,
+    "stride": (1, 2),
+    "padding": (1, "same"),
+    "activation": "tanh",
+    "pool": ("mixed", None),
+    "pool_size": [3, 2],
+    "pool_stride": 2,
+    "conv_dropout": 0.05,
+    "output": "sigmoid",
+    "optimizer": "sgd",
+    "l1": 1e-6,
+    "l2": 1e-6,
+    "class_weight": {False: 2.0},
+    "sampling": "balanced",
+    "warm_start": True,
+}
+
+
+def test_later_parameters_are_written_where_they_are_set(tmp_path):
+    X, y = load_digits(return_X_y=True)
+    plain = CNNClassifier(**TINY).fit(X[:60], y[:60])
+    rich = clone(plain).set_params(**SINCE_FORMAT_1)
+    rich.fit(X[:60], y[:60] > 4)
+    named = clone(plain).set_params(architecture="lenet5", filters=(64, 96, 112))
+    named.set_params(hidden=(150, 70)).fit(X[:60], y[:60])
+    format_1 = json.loads((DATA / "format_1.json").read_text())["model"]
+    for model in (plain, rich, named):
+        path = save_model(model, tmp_path / "m")
+        again = load_model(path)
+        assert again.get_params() == model.get_params()
+        assert (again.predict_proba(X) == model.predict_proba(X)).all()
+        content = json.loads(path.read_text())["model"]
+        if model is plain:  # an older sktally reads what needs no newer parameter
+            assert set(content["params"]) == set(format_1["params"])
+            ours, theirs = (c["fitted"]["dict"]["network"] for c in (content, format_1))
+            assert set(ours["dict"]) == set(theirs["dict"])
+        if model is rich:
+            assert set(SINCE_FORMAT_1) <= set(content["params"])
+    every = set(CNNClassifier().get_params()) - set(format_1["params"])
+    assert every == set(CNNClassifier._since_format_1)
+    assert every | {"filters"} == {*SINCE_FORMAT_1, "architecture"}
 
 
 def test_labels_as_text_objects_and_names_of_columns(tmp_path):

@@ -7,7 +7,15 @@ import math
 from skorch.callbacks import Callback
 from tqdm import tqdm
 
-__all__ = ["Accuracy", "BestWeights", "OneCycle", "Progress", "Stop"]
+__all__ = [
+    "SCHEDULES",
+    "Accuracy",
+    "BestWeights",
+    "Penalty",
+    "Progress",
+    "Schedule",
+    "Stop",
+]
 
 
 class Stop(Exception):
@@ -18,7 +26,8 @@ class Accuracy(Callback):
     """Record the share of right answers of each batch."""
 
     def on_batch_end(self, net, batch, training, y_pred, **kwargs):
-        target = batch[1].to(y_pred.device)
+        target = batch[1][0] if isinstance(batch[1], tuple) else batch[1]
+        target = target.to(y_pred.device)
         guess = y_pred.detach().argmax(1)
         if target.dim() == 1:
             right = guess == target
@@ -28,11 +37,26 @@ class Accuracy(Callback):
         net.history.record_batch(f"{prefix}_accuracy", right.float().mean().item())
 
 
-class OneCycle(Callback):
-    """Raise the learning rate over 30 % of the steps, then let it fall to 0.
+def _one_cycle(t: float) -> float:
+    """L. N. Smith and N. Topin, Super-convergence, arXiv:1708.07120."""
+    if t < 0.3:
+        return 0.04 + 0.96 * (1 - math.cos(math.pi * t / 0.3)) / 2
+    return (1 + math.cos(math.pi * (t - 0.3) / 0.7)) / 2
 
-    L. N. Smith and N. Topin, Super-convergence, arXiv:1708.07120.
-    """
+
+#: Share of the learning rate after a share of the training steps, by name.
+SCHEDULES = {
+    "one-cycle": _one_cycle,
+    "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
+    "linear": lambda t: 1 - t,
+}
+
+
+class Schedule(Callback):
+    """Change the learning rate from step to step."""
+
+    def __init__(self, name: str):
+        self.factor = SCHEDULES[name]
 
     def on_train_begin(self, net, X=None, y=None, **kwargs):
         self.total = net.max_epochs * len(net.get_iterator(X, training=True))
@@ -45,13 +69,26 @@ class OneCycle(Callback):
             self._set(net)
 
     def _set(self, net):
-        t = min(self.step / self.total, 1.0)
-        if t < 0.3:
-            factor = 0.04 + 0.96 * (1 - math.cos(math.pi * t / 0.3)) / 2
-        else:
-            factor = (1 + math.cos(math.pi * (t - 0.3) / 0.7)) / 2
+        factor = self.factor(min(self.step / self.total, 1.0))
         for group in net.optimizer_.param_groups:
             group["lr"] = net.lr * factor
+
+
+class Penalty(Callback):
+    """Pull weights towards 0: gradients of ``l1 * sum(|w|) + l2 * sum(w ** 2)``.
+
+    Of matrices and kernels that learn, not of biases and norms. Histories keep the
+    plain loss, so that settings can be compared.
+    """
+
+    def __init__(self, l1: float, l2: float):
+        self.l1, self.l2 = l1, l2
+
+    def on_grad_computed(self, net, named_parameters=(), **kwargs):
+        for weight in net.module_.parameters():
+            if weight.dim() > 1 and weight.grad is not None:
+                weight.grad.add_(weight.detach().sign(), alpha=self.l1)
+                weight.grad.add_(weight.detach(), alpha=2 * self.l2)
 
 
 class BestWeights(Callback):

@@ -2,34 +2,22 @@
 
 from __future__ import annotations
 
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted
-
-from sktally.digits import _input
-from sktally.digits._fit import (
-    check_freeze,
-    check_settings,
-    choose_device,
-    make_net,
-    network_of,
-    seeded,
-)
-from sktally.digits._network import DigitNetwork
-from sktally.digits._state import rebuild, restore, state_of
-from sktally.digits._transfer import load_source, transfer, weights_of
+from sktally.digits._base import CellClassifier
 
 __all__ = ["CNNClassifier"]
 
 
-class CNNClassifier(ClassifierMixin, BaseEstimator):
+class CNNClassifier(CellClassifier):
     """Classify cells with a small convolutional network.
 
     The default is the tuned network of [1]_: three convolutions of 3 x 3 with
     64, 96 and 112 filters, each with ReLU and 2 x 2 max-pool, fully connected layers
     of 150 and 70, dropout 0.1, softmax, Adam, cross-entropy, 20 epochs. "Same"
     padding, dropout after every block and hidden layer, and the batch size are the
-    choice of sktally; [1]_ does not state them.
+    choice of sktally; [1]_ does not state them. Of the base network it states two
+    convolutions with max-pool, three fully connected layers, ReLU, Adam and 15 epochs;
+    the filters (32, 64), the hidden units (128, 64), counting the output as the third
+    layer, and no dropout are again the choice of sktally.
 
     Any range of pixels works: `fit` measures their median (the background of a
     digit cell) and standard deviation, and the network sees
@@ -38,28 +26,63 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    filters : tuple of int, default=(64, 96, 112)
-        Filters of each convolution block; a block halves the image. Images smaller
-        than ``2 ** len(filters)`` pixels are padded to it with background.
-    kernel_size : int, default=3
-        Side of the filters in pixels, odd.
+    architecture : None, str or class, default=None
+        None builds the layers from the options that follow. ``"paper-base"``,
+        ``"paper-tuned"`` (the default options) and ``"lenet5"`` [2]_ are named sets of
+        them, down to `batch_norm`; epochs and optimizer stay as they are given.
+        ``"vgg16"`` [3]_ and ``"resnet18"`` [4]_ have torchvision's layers and
+        names of tensors, see `pretrained`. A class of `torch.nn.Module` is called
+        with those of ``channels, height, width, n_classes`` (needed) and of the
+        layer options that its constructor names; it maps images ``(n_samples,
+        channels, height, width)`` to logits ``(n_samples, n_classes)``.
+    filters : tuple of int or int, default=(64, 96, 112)
+        Filters of each convolution block; or of the first, with `n_blocks`.
+    n_blocks : int, optional
+        Number of blocks where `filters` is one number.
+    filter_growth : float, default=2.0
+        Each block then has so many times the filters of the one before.
+    kernel_size : int or tuple of int, default=3
+        Side of the filters in pixels. This option, and all down to `pool_stride`
+        but `activation`, may be a tuple with one value a block.
+    stride : int or tuple of int, default=1
+        Step of the filters in pixels.
+    padding : {"same", "valid"}, int or tuple, default="same"
+        Background pixels added on each side: half a filter, none, or a number.
+    activation : {"relu", "tanh", "sigmoid"}, default="relu"
+        After every layer but the last.
+    pool : {"max", "mean", "min", "mixed", None} or tuple, default="max"
+        How a block shrinks the image; "mixed" learns the share of maximum and mean.
+    pool_size : int or tuple of int, default=2
+        Side of the pooled squares, such as ``(3, 2, 2)``.
+    pool_stride : int, None or tuple, default=None
+        Step between them; None takes `pool_size`.
     hidden : tuple of int, default=(150, 70)
         Units of the fully connected layers; may be empty.
     dropout : float, default=0.1
-        Share of activations dropped in training, in [0, 0.99]; on a CPU rounded to
-        the nearest 1/256.
+        Share of activations dropped in training after each fully connected layer but
+        the last, in [0, 0.99]; on a CPU rounded to the nearest 1/256.
+    conv_dropout : float, optional
+        The same after each convolution block; None takes `dropout`.
     batch_norm : bool, default=False
         Normalise after every layer but the last.
+    output : {"softmax", "sigmoid"}, default="softmax"
+        One output for each class, or a single one for two classes.
     max_epochs : int, default=20
         Passes over the training samples.
+    optimizer : {"adamw", "adam", "sgd", "adagrad"}, default="adamw"
+        "adamw" is Adam itself where `weight_decay` is 0; "sgd" has a momentum of 0.9.
     learning_rate : float, default=1e-3
-        Step size of Adam; with a schedule, its peak.
+        Step size of the optimizer; with a schedule, its peak.
     batch_size : int, default=128
         Largest number of samples in a training step.
     weight_decay : float, default=0.0
         Decoupled weight decay (AdamW) of weights, not of biases.
-    schedule : {None, "one-cycle"}, default=None
-        Constant learning rate, or one cycle: up for 30 % of the steps, then to 0.
+    l1, l2 : float, default=0.0
+        ``l1 * sum(|w|) + l2 * sum(w ** 2)`` is added to the loss that is minimised,
+        over weights, not biases; `history_` shows the loss without it.
+    schedule : {None, "one-cycle", "cosine", "linear"}, default=None
+        Constant learning rate; one cycle, up for 30 % of the steps, then to 0; or down
+        to 0 from the start, along half a cosine or a straight line.
     augment : None, str or dict, default=None
         Random changes of the training cells: ``"tally"``, or a dict of ranges such
         as ``{"rotation": 10, "shift": 0.1}``, see `Augmentation`.
@@ -67,20 +90,33 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         Hold out a part of the samples and stop after `patience` epochs without a
         lower validation loss; the best weights are restored.
     validation_fraction : float, default=0.1
-        Part held out, of each class, unless `fit` is given a `validation_split`.
+        Part held out, of each class; of whole groups if `fit` is given `groups`; none
+        if it is given a `validation_split`.
     patience : int, default=5
         Epochs to wait.
+    class_weight : None, "balanced" or dict, default=None
+        Weight of each class in the training loss: all alike; so that every class
+        counts the same in sum; or by label, 1 for those not named.
+    sampling : {None, "balanced"}, default=None
+        An epoch shows every sample once; or as many, drawn with replacement so that
+        every class is shown as often. `class_shares_` reports the effect.
+    warm_start : bool, default=False
+        A further `fit` trains on from the weights, the pixel range and the history
+        of the last one, for `max_epochs` more and with a new optimizer; `pretrained`
+        is not read again. With ``fit(freeze_layers=...)``: gradual unfreezing.
     classes : list, optional
         All labels there are. Columns then stay even where `y` lacks a class.
         `classes_` is sorted in any case, as scikit-learn's scorers expect.
     pretrained : str, path or FrozenEstimator, optional
         Start from these weights: a path given to `save_model`, the name of a bundled
-        model, or ``FrozenEstimator(fitted CNNClassifier)``. Tensors are matched by
-        name and shape; in the output layer the rows of classes known to both are
-        kept. The range of the pixels is measured anew.
+        model, ``FrozenEstimator(fitted CNNClassifier)``, or a state dict in a .pth or
+        .safetensors file, such as torchvision's for "vgg16"; no code in a file is
+        run. Tensors are matched by name and shape; in the output layer the rows of
+        classes known to both are kept. The range of the pixels is measured anew.
     freeze_layers : int, default=0
-        Number of leading weight layers, convolutions first, that keep the pretrained
-        weights and batch-norm statistics unchanged.
+        Number of leading weight layers (convolutions and fully connected, as the
+        network defines them) that keep the pretrained weights and batch-norm
+        statistics unchanged: 12 are the first 12 layers of VGG.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; "auto" takes CUDA if there is.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -102,12 +138,15 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
     image_shape_ : tuple of int
         ``(height, width)`` or ``(height, width, 3)``.
     net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the `DigitNetwork`.
+        The trained net; ``net_.module_`` is the network.
     history_ : DataFrame
         One row per epoch: loss, accuracy, seconds; with validation also its loss
         and accuracy. Training figures are taken with dropout at work.
     n_epochs_ : int
         Epochs run.
+    class_shares_ : DataFrame
+        One row per class of the last fit: ``n_samples`` and ``share`` of those that
+        train, ``share_in_training`` after weights and sampling. Not in model files.
     transfer_report_ : dict or None
         With `pretrained`: ``source`` and the names of the tensors ``loaded``,
         ``partly_loaded`` (some rows of the output layer), ``reinitialized`` and
@@ -126,15 +165,26 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    The default network has about 320,000 weights for 28 x 28 cells. Predictions run
-    in batches of one fixed size, so the probabilities of a cell do not depend on the
-    other cells of the call. Pickles hold the weights as NumPy arrays.
+    Images so small that no pixel is left after all blocks are padded with background,
+    up to ``2 ** n_blocks`` pixels; with a stride, padding or pooling of the user's own
+    they are refused with an error that names the layer. The default network has about
+    320,000 weights for 28 x 28 cells. Predictions run in batches of one fixed size, so
+    the probabilities of a cell do not depend on the other cells of the call. Pickles
+    hold the weights as NumPy arrays.
 
     References
     ----------
     .. [1] M. Torres and F. Cantú (2022). "Learning to See: Convolutional Neural
        Networks for the Analysis of Social Science Data". Political Analysis 30(1),
        113-131.
+    .. [2] Y. LeCun, L. Bottou, Y. Bengio and P. Haffner (1998). "Gradient-based
+       learning applied to document recognition". Proceedings of the IEEE 86(11),
+       2278-2324. Here all maps of the second convolution see all of the first, and
+       cells of 28 x 28 are padded by 2; the last layer is a softmax.
+    .. [3] K. Simonyan and A. Zisserman (2015). "Very deep convolutional networks for
+       large-scale image recognition". ICLR. 134 million weights.
+    .. [4] K. He, X. Zhang, S. Ren and J. Sun (2016). "Deep residual learning for image
+       recognition". CVPR. 11 million weights.
 
     Examples
     --------
@@ -147,23 +197,60 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
     True
     """
 
+    _since_format_1 = (  # of model files, which hold these only where they are set
+        "architecture",
+        "n_blocks",
+        "filter_growth",
+        "stride",
+        "padding",
+        "activation",
+        "pool",
+        "pool_size",
+        "pool_stride",
+        "conv_dropout",
+        "output",
+        "optimizer",
+        "l1",
+        "l2",
+        "class_weight",
+        "sampling",
+        "warm_start",
+    )
+
     def __init__(
         self,
         *,
+        architecture=None,
         filters=(64, 96, 112),
+        n_blocks=None,
+        filter_growth=2.0,
         kernel_size=3,
+        stride=1,
+        padding="same",
+        activation="relu",
+        pool="max",
+        pool_size=2,
+        pool_stride=None,
         hidden=(150, 70),
         dropout=0.1,
+        conv_dropout=None,
         batch_norm=False,
+        output="softmax",
         max_epochs=20,
+        optimizer="adamw",
         learning_rate=1e-3,
         batch_size=128,
         weight_decay=0.0,
+        l1=0.0,
+        l2=0.0,
         schedule=None,
         augment=None,
         early_stopping=False,
         validation_fraction=0.1,
         patience=5,
+        class_weight=None,
+        sampling=None,
+        warm_start=False,
         classes=None,
         pretrained=None,
         freeze_layers=0,
@@ -172,20 +259,37 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         random_state=None,
         verbose=0,
     ):
+        self.architecture = architecture
         self.filters = filters
+        self.n_blocks = n_blocks
+        self.filter_growth = filter_growth
         self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.activation = activation
+        self.pool = pool
+        self.pool_size = pool_size
+        self.pool_stride = pool_stride
         self.hidden = hidden
         self.dropout = dropout
+        self.conv_dropout = conv_dropout
         self.batch_norm = batch_norm
+        self.output = output
         self.max_epochs = max_epochs
+        self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.weight_decay = weight_decay
+        self.l1 = l1
+        self.l2 = l2
         self.schedule = schedule
         self.augment = augment
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.patience = patience
+        self.class_weight = class_weight
+        self.sampling = sampling
+        self.warm_start = warm_start
         self.classes = classes
         self.pretrained = pretrained
         self.freeze_layers = freeze_layers
@@ -193,141 +297,3 @@ class CNNClassifier(ClassifierMixin, BaseEstimator):
         self.precision = precision
         self.random_state = random_state
         self.verbose = verbose
-
-    def fit(self, X, y, *, freeze_layers=None, label_sets=None, validation_split=None):
-        """Train the network.
-
-        Parameters
-        ----------
-        X : array-like ``(n_samples, height, width)``, ``(n_samples, height, width, \
-3)`` or ``(n_samples, n_pixels)``
-            Cells in any range of pixels; uint8 is kept as it is, all else becomes
-            float32. Flat rows become squares where `n_pixels` is a square number,
-            else images of one row.
-        y : array-like ``(n_samples,)``
-            Labels: strings or integers, such as ``"0"``..``"9"``, ``"x"``, ``"_"``.
-        freeze_layers : int, optional
-            Takes precedence over the constructor's.
-        label_sets : ndarray of bool ``(n_samples, n_classes)``, optional
-            Which classes each sample may be of, columns in the order of the
-            parameter `classes`. The loss is ``-log`` of their summed probability; a
-            row with a single True is an ordinary label. It takes the place of `y`,
-            which then only shapes the random validation part.
-        validation_split : pair of int arrays, optional
-            Indices to train on and to validate on, for histories and early stopping.
-
-        Returns
-        -------
-        CNNClassifier
-            Itself.
-
-        Raises
-        ------
-        TallyError
-            If an argument does not fit, if there is one class only, if layers are to
-            be frozen and nothing is pretrained, or if the loss is not finite.
-        """
-        images, y = _input.images_for_fit(self, X, y)
-        check_settings(self)
-        self.classes_, targets = _input.encode_labels(y, self.classes)
-        self.image_shape_ = images.shape[1:]
-        self.pixel_offset_, self.pixel_scale_ = _input.pixel_range(images)
-        self.device_ = choose_device(self.device)
-        seed = check_random_state(self.random_state).randint(2**31 - 1)
-        held_out = self.validation_fraction if self.early_stopping else 0
-        rows = _input.training_rows(targets, validation_split, held_out, seed)
-        if label_sets is not None:
-            targets = _input.check_label_sets(label_sets, self.classes, len(images))
-        with seeded(seed, self.device_):
-            module = self._start(freeze_layers)
-            self.net_ = make_net(self, module, training=True)
-            self.net_.run(images, targets, *rows)
-        self.history_ = self.net_.table()
-        self.n_epochs_ = len(self.history_)
-        return self
-
-    def _start(self, freeze_layers):
-        """Return the network as training starts from it."""
-        self._network = network_of(self)
-        module = DigitNetwork(**self._network)
-        n_frozen = self.freeze_layers if freeze_layers is None else freeze_layers
-        check_freeze(n_frozen, module, self.pretrained)
-        self.transfer_report_ = None
-        if self.pretrained is not None:
-            source = load_source(self.pretrained)
-            known = self.classes_.tolist()
-            self.transfer_report_ = transfer(module, source, known, n_frozen)
-        module.freeze(n_frozen)
-        return module
-
-    def predict_proba(self, X):
-        """Return class probabilities.
-
-        Parameters
-        ----------
-        X : array-like
-            Cells as in `fit`; flat rows of images of the fitted size are accepted.
-
-        Returns
-        -------
-        ndarray of float32 ``(n_samples, n_classes)``
-            Columns in the order of `classes_`. They are not calibrated.
-
-        Raises
-        ------
-        TallyError
-            If the images are of another size than in `fit`.
-        """
-        check_is_fitted(self)
-        images = _input.images_for_predict(self, X)
-        return self.net_.probabilities(images)
-
-    def predict(self, X):
-        """Return the most probable label of each cell.
-
-        Parameters
-        ----------
-        X : array-like
-            Cells as in `fit`.
-
-        Returns
-        -------
-        ndarray ``(n_samples,)``
-            Labels of the type given to `fit`.
-        """
-        proba = self.predict_proba(X)
-        return self.classes_[proba.argmax(axis=1)]
-
-    def __sklearn_is_fitted__(self):
-        """Tell whether there is a trained net."""
-        return hasattr(self, "net_")
-
-    def __sklearn_tags__(self):
-        """Return tags: takes flat rows and images, deterministic for a seed."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = True
-        tags.input_tags.three_d_array = True
-        tags.non_deterministic = False
-        return tags
-
-    def _fitted_state(self):
-        return state_of(self)
-
-    def _set_fitted_state(self, state, architecture=DigitNetwork):
-        restore(self, state, architecture)
-
-    def __getstate__(self):
-        """Return the state with weights as NumPy arrays, for pickles."""
-        state = dict(super().__getstate__())
-        net = state.pop("net_", None)
-        if net is not None:
-            state["_weights"] = weights_of(net.module_)
-        return state
-
-    def __setstate__(self, state):
-        """Rebuild the net, on a device that this machine has."""
-        state = dict(state)
-        weights = state.pop("_weights", None)
-        super().__setstate__(state)
-        if weights is not None:
-            rebuild(self, weights)

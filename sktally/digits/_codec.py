@@ -1,9 +1,10 @@
 """Turn estimator parameters and fitted values into JSON and back, nothing executed.
 
 Numbers, strings, None and lists stand as they are; everything else is an object
-with one telling key: ``tuple``, ``dict``, ``number`` (not finite), ``array`` with
-its ``dtype``, ``tensor`` (floating-point arrays, by name in the weights file), and
-whatever the `special` hooks of the caller add.
+with one telling key: ``tuple``, ``dict``, ``items`` (of a dict whose keys are not all
+strings), ``number`` (not finite), ``array`` with its ``dtype``, ``tensor``
+(floating-point arrays, by name in the weights file), and whatever the `special` hooks
+of the caller add.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from sktally.exceptions import ModelFormatError
 __all__ = ["decode", "encode"]
 
 _DTYPES = ("bool", "int64", "int32", "uint8", "float64", "str", "object")
+_KEYS = (str, int, float, bool, np.generic)
 _NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
@@ -62,6 +64,9 @@ def encode(value, tensors: dict, place: str, special: Callable | None = None):
                 for key, item in value.items()
             }
         }
+    if isinstance(value, dict) and all(isinstance(key, _KEYS) for key in value):
+        pairs = [list(pair) for pair in value.items()]
+        return {"items": encode(pairs, tensors, place, special)}
     if isinstance(value, np.ndarray):
         return _encode_array(value, tensors, place)
     found = special(value, place) if special else None
@@ -118,6 +123,8 @@ def decode(node, tensors: dict, place: str, special: Callable | None = None):
             key: decode(item, tensors, f"{place}.{key}", special)
             for key, item in node["dict"].items()
         }
+    if isinstance(node.get("items"), list):
+        return _decode_dict(node, tensors, place, special)
     if isinstance(node.get("number"), str) and node["number"] in _NUMBERS:
         return _NUMBERS[node["number"]]
     if isinstance(node.get("tensor"), str):
@@ -137,6 +144,14 @@ def _decode_items(items: list, tensors, place, special) -> list:
     return [
         decode(item, tensors, f"{place}.{i}", special) for i, item in enumerate(items)
     ]
+
+
+def _decode_dict(node: dict, tensors, place, special) -> dict:
+    pairs = _decode_items(node["items"], tensors, place, special)
+    for pair in pairs:
+        if not isinstance(pair, list) or len(pair) != 2 or type(pair[0]) not in _KEYS:
+            raise _unknown(node, place)
+    return dict(pairs)
 
 
 def _decode_array(node: dict, place: str) -> np.ndarray:

@@ -8,6 +8,7 @@ holds, such as ``classifier_``, are kept without its doing.
 from __future__ import annotations
 
 import re
+from inspect import signature
 from pathlib import Path
 
 from sklearn.base import BaseEstimator
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktally.digits._classifier import CNNClassifier
 from sktally.digits._codec import decode, encode
+from sktally.digits._options import differs
 from sktally.exceptions import ModelFormatError, TallyError
 from sktally.form import TallyForm, list_forms, load_form
 
@@ -51,6 +53,7 @@ class EstimatorWriter:
         params = {
             key: self._encode(self._parameter(key, value), f"{place}.{key}")
             for key, value in given.items()
+            if not _left_out(estimator, key, value)
         }
         node = {"estimator": name, "params": params}
         if not _is_fitted(estimator):
@@ -76,6 +79,8 @@ class EstimatorWriter:
             return None
         if key == "form" and not (isinstance(value, str) and value in list_forms()):
             return load_form(value)  # a path would lead nowhere on another machine
+        if key == "architecture" and isinstance(value, type):
+            return None  # a class is code: load_model is given it
         if key == "memory":
             return None  # a cache of pickles, in a folder of this machine
         return value
@@ -108,7 +113,7 @@ class EstimatorReader:
     tensors : dict of str to ndarray
         From the weights file.
     architecture : type, optional
-        Network to build instead of `DigitNetwork`.
+        Network to build instead of the stored one.
     """
 
     def __init__(
@@ -196,6 +201,16 @@ class EstimatorReader:
             estimator._set_fitted_state(state, architecture=self.architecture)
         else:
             estimator._set_fitted_state(state)
+
+
+def _left_out(estimator: BaseEstimator, key: str, value: object) -> bool:
+    """Tell whether a parameter is younger than format 1 and at its default.
+
+    Models that need no newer parameter thus stay readable by an older sktally.
+    """
+    if key not in getattr(estimator, "_since_format_1", ()):
+        return False
+    return not differs(value, signature(type(estimator)).parameters[key].default)
 
 
 def _check_paths(values: dict, place: str) -> None:

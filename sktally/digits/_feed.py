@@ -22,12 +22,18 @@ class CellDataset(Dataset):
         int64 ``(n,)`` class codes or bool ``(n, n_classes)`` label sets.
     rows : ndarray of int, optional
         Which rows; all by default.
+    weights : ndarray of float32, optional
+        Of each image in the loss.
+    chances : ndarray of float, optional
+        Probability of each of the rows to be drawn, with replacement, when shuffled.
     """
 
-    def __init__(self, images, targets=None, rows=None):
+    def __init__(self, images, targets=None, rows=None, *, weights=None, chances=None):
         self.images = images
         self.targets = targets
         self.rows = np.arange(len(images)) if rows is None else np.asarray(rows)
+        self.weights = weights
+        self.chances = None if chances is None else torch.from_numpy(chances)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -36,13 +42,28 @@ class CellDataset(Dataset):
         images, targets = self.__getitems__([i])
         return images[0], targets[0]
 
-    def __getitems__(self, which) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return a batch of images and of targets (zeros where there are none)."""
+    def __getitems__(self, which):
+        """Return a batch of images and of targets, or of targets and weights.
+
+        Targets are zeros where there are none.
+        """
         rows = self.rows[np.asarray(which)]
         images = torch.from_numpy(self.images[rows])
         if self.targets is None:
             return images, torch.zeros(len(rows), dtype=torch.int64)
-        return images, torch.from_numpy(self.targets[rows])
+        targets = torch.from_numpy(self.targets[rows])
+        if self.weights is None:
+            return images, targets
+        return images, (targets, torch.from_numpy(self.weights[rows]))
+
+    def order(self, *, shuffle: bool) -> np.ndarray:
+        """Return the order of one pass over the rows, from torch's generator."""
+        n = len(self)
+        if not shuffle:
+            return np.arange(n)
+        if self.chances is None:
+            return torch.randperm(n).numpy()
+        return torch.multinomial(self.chances, n, replacement=True).numpy()
 
 
 class CellBatches:
@@ -69,8 +90,7 @@ class CellBatches:
     def __len__(self) -> int:
         return -(-len(self.dataset) // self.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        n = len(self.dataset)
-        order = torch.randperm(n).numpy() if self.shuffle else np.arange(n)
+    def __iter__(self) -> Iterator[tuple]:
+        order = self.dataset.order(shuffle=self.shuffle)
         for rows in np.array_split(order, len(self)):
             yield self.dataset.__getitems__(rows)

@@ -5,23 +5,32 @@ from __future__ import annotations
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from sktally._validate import check_choice, check_range
 from sktally.digits._augment import make_augmentation
+from sktally.digits._callbacks import SCHEDULES
+from sktally.digits._layers import weight_layers
 from sktally.digits._net import DigitNet, has_bfloat16
-from sktally.digits._network import DigitNetwork
-from sktally.digits._transfer import check_network
 from sktally.exceptions import TallyError
 
 __all__ = [
+    "check_batches",
     "check_freeze",
     "check_settings",
     "choose_device",
     "make_net",
-    "network_of",
     "seeded",
     "use_bfloat16",
 ]
+
+#: AdamW is Adam itself where weight_decay is 0.
+_OPTIMIZERS = {
+    "adamw": (torch.optim.AdamW, {}),
+    "adam": (torch.optim.Adam, {}),
+    "sgd": (torch.optim.SGD, {"momentum": 0.9}),
+    "adagrad": (torch.optim.Adagrad, {}),
+}
 
 
 def check_settings(classifier) -> None:
@@ -32,47 +41,41 @@ def check_settings(classifier) -> None:
     least = 2 if c.batch_norm else 1  # batch norm has no variance of one sample
     check_range("batch_size", c.batch_size, least, 10**7, integer=True)
     check_range("weight_decay", c.weight_decay, 0, 1e3)
-    check_choice("schedule", c.schedule, (None, "one-cycle"))
+    check_choice("output", c.output, ("softmax", "sigmoid"))
+    check_choice("schedule", c.schedule, (None, *SCHEDULES))
+    check_choice("optimizer", c.optimizer, tuple(_OPTIMIZERS))
+    for name in ("l1", "l2"):
+        check_range(name, getattr(c, name), 0, 1e3)
+    if c.weight_decay and c.optimizer != "adamw":
+        raise TallyError(
+            f"weight_decay: expected 0 with optimizer={c.optimizer!r}, got "
+            f"{c.weight_decay!r}: decay apart from the gradient is adamw's; use l2"
+        )
     check_choice("precision", c.precision, ("auto", "float32", "bfloat16"))
+    check_choice("sampling", c.sampling, (None, "balanced"))
+    check_choice("warm_start", c.warm_start, (True, False))
     check_choice("early_stopping", c.early_stopping, (True, False))
     check_range("validation_fraction", c.validation_fraction, 1e-6, 0.99)
     check_range("patience", c.patience, 1, 10**6, integer=True)
     make_augmentation(c.augment)
 
 
-def network_of(classifier) -> dict:
-    """Return the arguments of the `DigitNetwork` for the images seen in fit."""
-    shape = classifier.image_shape_
-    network = {
-        "channels": 3 if len(shape) == 3 else 1,
-        "height": shape[0],
-        "width": shape[1],
-        "n_classes": len(classifier.classes_),
-        "filters": classifier.filters,
-        "kernel_size": classifier.kernel_size,
-        "hidden": classifier.hidden,
-        "dropout": classifier.dropout,
-        "batch_norm": classifier.batch_norm,
-    }
-    check_network(network, "CNNClassifier")
-    return network
-
-
-def check_freeze(n_layers: int, module: DigitNetwork, pretrained) -> None:
+def check_freeze(n_layers: int, module: nn.Module, trained: bool) -> None:
     """Raise unless `n_layers` can be frozen in `module`."""
     check_range("freeze_layers", n_layers, 0, 10**6, integer=True)
-    if n_layers and pretrained is None:
+    if n_layers and not trained:
         raise TallyError(
             f"freeze_layers={n_layers}: frozen layers need trained weights, and "
             "pretrained is None; give pretrained= a saved model, the name of a bundled "
             "one, or FrozenEstimator(fitted classifier)"
         )
-    if n_layers >= module.n_layers:
-        names = ", ".join(block[0] for block in module.blocks)
+    layers = [names[0] for names in weight_layers(module)]
+    if n_layers >= len(layers):
+        shown = layers if len(layers) < 9 else [*layers[:4], "...", *layers[-2:]]
         raise TallyError(
-            f"freeze_layers={n_layers}: the network has {module.n_layers} weight "
-            f"layers ({names}), and the last must stay free to learn; expected 0 to "
-            f"{module.n_layers - 1}"
+            f"freeze_layers={n_layers}: the network has {len(layers)} weight layers "
+            f"({', '.join(shown)}), and the last must stay free to learn; expected 0 "
+            f"to {len(layers) - 1}"
         )
 
 
@@ -118,21 +121,50 @@ def seeded(seed: int, device: str):
         yield
 
 
-def make_net(classifier, module: DigitNetwork, *, training: bool) -> DigitNet:
-    """Return the initialised skorch net around `module`, with no training done."""
+def check_batches(n_rows: int, batch_size: int, module: nn.Module, frozen) -> None:
+    """Raise if a batch would hold one sample, which batch norm cannot digest."""
+    smallest = n_rows // -(-n_rows // batch_size)
+    norms = [
+        name
+        for name, part in module.named_modules()
+        if isinstance(part, nn.modules.batchnorm._BatchNorm) and name not in frozen
+    ]
+    if smallest < 2 and norms:
+        raise TallyError(
+            f"batch_size: {n_rows} samples in batches of up to {batch_size} leave a "
+            f"batch of one, of which batch norm ({norms[0]!r}) knows no variance; "
+            "expected at least 2 in each: add samples, or set another batch_size"
+        )
+
+
+def make_net(
+    classifier, module: nn.Module, *, training: bool, frozen=(), endless: bool = False
+) -> DigitNet:
+    """Return the initialised skorch net around `module`, with no training done.
+
+    An `endless` one is made for one more epoch at a constant learning rate.
+    """
     c = classifier
+    optimizer, settings = _OPTIMIZERS[c.optimizer]
+    settings = {f"optimizer__{name}": value for name, value in settings.items()}
+    if c.optimizer == "adamw":
+        settings["optimizer__weight_decay"] = c.weight_decay
     net = DigitNet(
         module,
+        frozen=frozen,
         offset=c.pixel_offset_,
         scale=c.pixel_scale_,
         bfloat16=use_bfloat16(c.precision, c.device_),
         augmentation=make_augmentation(c.augment) if training else None,
-        one_cycle=c.schedule == "one-cycle",
-        patience=c.patience if c.early_stopping else None,
+        schedule=None if endless else c.schedule,
+        l1=c.l1,
+        l2=c.l2,
+        patience=c.patience if c.early_stopping and not endless else None,
         progress=bool(c.verbose),
         lr=c.learning_rate,
-        weight_decay=c.weight_decay,
-        max_epochs=c.max_epochs,
+        optimizer=optimizer,
+        **settings,
+        max_epochs=1 if endless else c.max_epochs,
         batch_size=c.batch_size,
         device=c.device_,
     )

@@ -6,19 +6,23 @@ import math
 
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, validate_data
+from sklearn.utils.validation import (
+    check_array,
+    check_consistent_length,
+    column_or_1d,
+    validate_data,
+)
 
 from sktally.exceptions import TallyError
 
 __all__ = [
     "check_label_sets",
-    "check_split",
+    "check_same_classes",
     "encode_labels",
     "images_for_fit",
     "images_for_predict",
+    "more_images",
     "pixel_range",
-    "stratified_split",
-    "training_rows",
 ]
 
 _PIXELS = {"dtype": [np.float32, np.uint8], "allow_nd": True}
@@ -30,6 +34,14 @@ def images_for_fit(estimator, X, y):
     X, y = validate_data(estimator, _stacked(X), y, **_PIXELS)
     estimator._input_ndim = X.ndim
     return _unflatten(X), y
+
+
+def more_images(estimator, X, y):
+    """Return images and y to go on with, of the shape of the first fit."""
+    images = images_for_predict(estimator, X)
+    y = column_or_1d(y, warn=True)
+    check_consistent_length(images, y)
+    return images, y
 
 
 def images_for_predict(estimator, X) -> np.ndarray:
@@ -119,6 +131,15 @@ def encode_labels(y: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]:
     return known, lookup[inverse]
 
 
+def check_same_classes(classes, known: np.ndarray) -> None:
+    """Raise if `classes`, where given, are not those of the fitted network."""
+    if classes is not None and set(_class_array(classes)) != set(known):
+        raise TallyError(
+            f"classes: expected {known.tolist()}, those of the network that training "
+            f"goes on from, got {list(classes)}; fit a new one with warm_start=False"
+        )
+
+
 def _class_array(classes) -> np.ndarray:
     labels = np.asarray(classes)
     if labels.ndim != 1 or len(labels) < 2 or len(np.unique(labels)) < len(labels):
@@ -150,64 +171,3 @@ def check_label_sets(label_sets, classes, n_samples: int) -> np.ndarray:
             f"{empty[0]}); allow at least one, or drop these samples"
         )
     return sets[:, np.argsort(_class_array(classes))]
-
-
-def training_rows(codes: np.ndarray, split, held_out: float, seed: int):
-    """Return rows to train on and to validate on; the latter None without any."""
-    if split is not None:
-        return check_split(split, len(codes))
-    if held_out:
-        return stratified_split(codes, held_out, seed)
-    return np.arange(len(codes)), None
-
-
-def check_split(split, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return training and validation indices, checked."""
-    parts = [np.asarray(part) for part in split] if np.iterable(split) else []
-    if len(parts) != 2 or any(p.ndim != 1 or p.dtype.kind not in "iu" for p in parts):
-        raise TallyError(
-            "validation_split: expected a pair (train indices, validation indices), "
-            f"got {type(split).__name__} of {[str(p.dtype) for p in parts]}; masks "
-            "become indices with np.flatnonzero(mask)"
-        )
-    for name, part in zip(("train", "validation"), parts, strict=True):
-        if len(part) == 0 or part.min() < 0 or part.max() >= n_samples:
-            raise TallyError(
-                f"validation_split: expected {name} indices in 0..{n_samples - 1}, at "
-                f"least one, got {len(part)} of them"
-                + (f" in {part.min()}..{part.max()}" if len(part) else "")
-            )
-    shared = np.intersect1d(*parts)
-    if len(shared):
-        raise TallyError(
-            f"validation_split: {len(shared)} samples are on both sides (first: "
-            f"{shared[0]}); a sample may train or validate, not both"
-        )
-    return parts[0], parts[1]
-
-
-def stratified_split(codes: np.ndarray, fraction: float, seed: int):
-    """Return training and validation indices, `fraction` of each class validating.
-
-    Classes of a single sample stay in training; at least one sample validates.
-    """
-    if len(codes) < 2:
-        raise TallyError(
-            "early_stopping: expected at least 2 samples to hold one out, got "
-            f"{len(codes)}; add samples, or set early_stopping=False"
-        )
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(codes))
-    order = order[np.argsort(codes[order], kind="stable")]
-    rank = np.empty(len(codes))
-    for code in np.unique(codes):
-        rows = order[codes[order] == code]
-        # offset by half a step so that small classes round to their fair share
-        rank[rows] = (np.arange(len(rows)) + rng.random()) / len(rows)
-        if len(rows) == 1:
-            rank[rows] = 1.0
-    validating = rank < fraction
-    if not validating.any() or validating.all():
-        validating = np.zeros(len(codes), dtype=bool)
-        validating[rng.permutation(len(codes))[: max(1, len(codes) // 10)]] = True
-    return np.flatnonzero(~validating), np.flatnonzero(validating)

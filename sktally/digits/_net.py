@@ -12,8 +12,16 @@ from skorch.callbacks import EpochTimer, PassthroughScoring
 from torch import nn
 from torch.nn import functional
 
-from sktally.digits._callbacks import Accuracy, BestWeights, OneCycle, Progress, Stop
+from sktally.digits._callbacks import (
+    Accuracy,
+    BestWeights,
+    Penalty,
+    Progress,
+    Schedule,
+    Stop,
+)
 from sktally.digits._feed import CellBatches, CellDataset
+from sktally.digits._layers import hold_still
 from sktally.exceptions import TallyError
 
 __all__ = ["DigitNet", "LabelSetLoss", "has_bfloat16", "images_to_tensor"]
@@ -46,27 +54,45 @@ def images_to_tensor(images: torch.Tensor, offset: float, scale: float) -> torch
 class LabelSetLoss(nn.Module):
     """Cross-entropy, or ``-log`` of the summed probability of a set of labels."""
 
-    def forward(self, logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean loss for class codes ``(n,)`` or sets ``(n, n_classes)``."""
+    def forward(self, logits: torch.Tensor, target) -> torch.Tensor:
+        """Return the mean loss for class codes ``(n,)`` or sets ``(n, n_classes)``.
+
+        A pair of targets and weights is weighed; weights have a mean of 1 over all
+        samples, not over those of a batch.
+        """
+        if isinstance(target, (list, tuple)):
+            target, weight = target
+            return (self.each(logits, target) * weight).mean()
         if target.dim() == 1:
             return functional.cross_entropy(logits, target)
+        return self.each(logits, target).mean()
+
+    @staticmethod
+    def each(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """Return the loss of each sample."""
+        if target.dim() == 1:
+            return functional.cross_entropy(logits, target, reduction="none")
         allowed = logits.masked_fill(~target, -torch.inf)
-        return (logits.logsumexp(1) - allowed.logsumexp(1)).mean()
+        return logits.logsumexp(1) - allowed.logsumexp(1)
 
 
 class DigitNet(NeuralNet):
-    """A skorch net over a `DigitNetwork`, fed by `CellDataset`.
+    """A skorch net over any network of images to logits, fed by `CellDataset`.
 
     Parameters
     ----------
+    frozen : sequence of str
+        Modules that must not change in training.
     offset, scale : float
         Pixels enter the network as ``(pixel - offset) / scale``.
     bfloat16 : bool
         Compute in bfloat16, logits and loss in float32.
     augmentation : callable or None
         Applied to each training batch, ``(n, channels, height, width)``.
-    one_cycle : bool
-        Follow the one-cycle schedule.
+    schedule : str or None
+        How the learning rate changes.
+    l1, l2 : float
+        Weights of the penalties.
     patience : int or None
         Stop after so many epochs without a lower validation loss.
     progress : bool
@@ -77,31 +103,31 @@ class DigitNet(NeuralNet):
         self,
         module,
         *,
+        frozen=(),
         offset=0.0,
         scale=1.0,
         bfloat16=False,
         augmentation=None,
-        one_cycle=False,
+        schedule=None,
+        l1=0.0,
+        l2=0.0,
         patience=None,
         progress=False,
-        weight_decay=0.0,
         **kw,
     ):
+        self.frozen = frozen
         self.offset = offset
         self.scale = scale
         self.bfloat16 = bfloat16
         self.augmentation = augmentation
-        self.one_cycle = one_cycle
+        self.schedule = schedule
+        self.l1 = l1
+        self.l2 = l2
         self.patience = patience
         self.progress = progress
-        self.weight_decay = weight_decay
         self.valid_cells = None
-        still = {"weight_decay": 0.0}  # biases and norms are not decayed
         settings = {
             "criterion": LabelSetLoss,
-            "optimizer": torch.optim.AdamW,  # Adam itself where weight_decay is 0
-            "optimizer__weight_decay": weight_decay,
-            "optimizer__param_groups": [("*bias", still), ("*_norm.weight", still)],
             "iterator_train": CellBatches,
             "iterator_train__shuffle": True,
             "iterator_valid": CellBatches,
@@ -118,27 +144,48 @@ class DigitNet(NeuralNet):
             for what in ("loss", "accuracy")
         ]
         found = [("timer", EpochTimer()), ("accuracy", Accuracy()), *scores]
-        if self.one_cycle:
-            found.append(("one_cycle", OneCycle()))
+        if self.schedule is not None:
+            found.append(("schedule", Schedule(self.schedule)))
+        if self.l1 or self.l2:
+            found.append(("penalty", Penalty(self.l1, self.l2)))
         if self.progress:
             found.append(("progress", Progress()))
         if self.patience is not None:
             found.append(("best_weights", BestWeights(self.patience)))
         return found
 
+    def initialize_optimizer(self, *args, **kwargs):
+        """Decay matrices and kernels, not biases, norms and pooling shares."""
+        weights = list(self.module_.parameters())
+        groups = [
+            {"params": [w for w in weights if w.dim() > 1]},
+            {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
+        ]
+        settings = self.get_params_for("optimizer")
+        self.optimizer_ = self.optimizer(groups, **{"lr": self.lr, **settings})
+        return self
+
     def get_split_datasets(self, X, y=None, **fit_params):
         """Return the training cells and those that `run` was given to validate."""
         return X, self.valid_cells
 
     def infer(self, x, **fit_params):
-        """Return logits, float32, of a batch of raw images."""
+        """Return logits, float32 or better, of a batch of raw images.
+
+        A single output z is the logit of the second of two classes: the softmax of
+        (0, z) is the sigmoid of z.
+        """
         module = self.module_
+        if module.training:
+            hold_still(module, self.frozen)
         x = images_to_tensor(x.to(self.device), self.offset, self.scale)
         if self.augmentation is not None and module.training:
             x = self.augmentation(x)
         kind = torch.device(self.device).type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
-            return module(x)
+            logits = module(x)
+        logits = logits.float() if logits.element_size() < 4 else logits
+        return functional.pad(logits, (1, 0)) if logits.shape[1] == 1 else logits
 
     def train_step(self, batch, **fit_params):
         """Take one step and stop with a clear error where the loss is not finite."""
@@ -151,9 +198,18 @@ class DigitNet(NeuralNet):
             )
         return step
 
-    def run(self, images, targets, train_rows, valid_rows=None) -> None:
-        """Train from where the weights stand, on some rows, validating on others."""
-        train = CellDataset(images, targets, train_rows)
+    def run(self, images, targets, balance, valid_rows=None) -> None:
+        """Train from where the weights stand, validating on other rows.
+
+        Validation knows no weights.
+        """
+        train = CellDataset(
+            images,
+            targets,
+            balance.rows,
+            weights=balance.weights,
+            chances=balance.chances,
+        )
         if valid_rows is not None:
             self.valid_cells = CellDataset(images, targets, valid_rows)
         self.notify("on_train_begin", X=train)
@@ -164,6 +220,11 @@ class DigitNet(NeuralNet):
         finally:
             self.valid_cells = None  # a fitted net must not hold the data
             self.notify("on_train_end", X=train)
+
+    def go_on_from(self, net: DigitNet) -> None:
+        """Take over the optimizer's running means from the last net of this module."""
+        if type(net.optimizer_) is type(self.optimizer_):
+            self.optimizer_.state.update(net.optimizer_.state)
 
     def table(self) -> pd.DataFrame:
         """Return the history, one row per epoch."""

@@ -6,7 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["ByteDropout", "DigitNetwork"]
+from sktally.digits._layers import draw_weights, exact_linear
+from sktally.digits._options import blocks_of, smallest_side
+
+__all__ = ["ByteDropout", "DigitNetwork", "Pool"]
 
 
 class ByteDropout(nn.Module):
@@ -46,31 +49,74 @@ class ByteDropout(nn.Module):
         return f"p={self.cut / 256:.4f}"
 
 
-class DigitNetwork(nn.Module):
-    """Classify small images: [conv, pool, ReLU, dropout] x M, [dense, ReLU] x K.
+class Pool(nn.Module):
+    """Pool the images after a convolution, and apply the activation.
 
-    Each block halves the image, so the smallest side it takes is ``2 ** M``;
-    smaller images are zero-padded to it. Convolutions are padded to keep the size
-    and dropout follows every block and every hidden layer: the paper does not say
-    where, both are the choice of sktally. ReLU comes after the max-pool, where it
-    costs a quarter and gives the same result.
+    The activation comes after max and min pooling, which commute with whatever only
+    rises: fewer pixels, the same result. It comes before the mean.
+
+    Parameters
+    ----------
+    kind : {"max", "mean", "min", "mixed", None}
+        "mixed" adds maximum and mean in a share that is learnt [1]_.
+    size, stride : int
+        In pixels.
+    activation : callable
+        Such as `torch.relu`.
+
+    References
+    ----------
+    .. [1] C.-Y. Lee, P. W. Gallagher and Z. Tu, Generalizing pooling functions in
+       convolutional neural networks, AISTATS 2016.
+    """
+
+    def __init__(self, kind: str | None, size: int, stride: int, activation):
+        super().__init__()
+        self.kind, self.size, self.stride = kind, size, stride
+        self.activation = activation
+        if kind == "mixed":
+            self.share = nn.Parameter(torch.zeros(1))  # its sigmoid: half and half
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return pooled images."""
+        if self.kind == "max":
+            return self.activation(functional.max_pool2d(x, self.size, self.stride))
+        if self.kind == "min":
+            return self.activation(-functional.max_pool2d(-x, self.size, self.stride))
+        x = self.activation(x)
+        if self.kind is None:
+            return x
+        mean = functional.avg_pool2d(x, self.size, self.stride)
+        if self.kind == "mean":
+            return mean
+        most = functional.max_pool2d(x, self.size, self.stride)
+        return torch.lerp(mean, most, self.share.sigmoid().to(mean.dtype))
+
+
+class DigitNetwork(nn.Module):
+    """Classify small images: [conv, pool, activation, dropout] x M, [dense] x K.
+
+    Images smaller than the smallest that leaves a pixel after all blocks (with the
+    defaults, ``2 ** M``) are padded to it with background.
 
     Parameters
     ----------
     channels, height, width : int
         Of the images.
     n_classes : int
-        Number of logits.
+        Number of logits; 1 for two classes told apart by one sigmoid.
     filters : sequence of int
         Filters of each convolution block.
-    kernel_size : int
-        Odd side of the filters, in pixels.
+    kernel_size : int or sequence of int
+        Side of the filters, in pixels.
     hidden : sequence of int
         Units of each fully connected layer before the last.
     dropout : float
-        Share of the activations dropped in training, in [0, 1).
+        Share of the activations of hidden layers dropped in training, in [0, 1).
     batch_norm : bool
         Normalise after every layer but the last.
+    stride, padding, activation, pool, pool_size, pool_stride, conv_dropout
+        As in `CNNClassifier`.
     """
 
     def __init__(
@@ -81,86 +127,84 @@ class DigitNetwork(nn.Module):
         width: int,
         n_classes: int,
         filters: tuple[int, ...],
-        kernel_size: int,
+        kernel_size: int | tuple[int, ...],
         hidden: tuple[int, ...],
         dropout: float,
         batch_norm: bool,
+        stride: int | tuple[int, ...] = 1,
+        padding: str | int | tuple = "same",
+        activation: str = "relu",
+        pool: str | None | tuple = "max",
+        pool_size: int | tuple[int, ...] = 2,
+        pool_stride: int | None | tuple = None,
+        conv_dropout: float | None = None,
     ):
         super().__init__()
-        smallest = 2 ** len(filters)
+        settings = blocks_of(
+            {
+                "filters": filters,
+                "kernel_size": kernel_size,
+                "stride": stride,
+                "padding": padding,
+                "pool": pool,
+                "pool_size": pool_size,
+                "pool_stride": pool_stride,
+            }
+        )
+        smallest = smallest_side(settings)
         rows, columns = max(height, smallest), max(width, smallest)
         top, left = (rows - height) // 2, (columns - width) // 2
         self.padding = (left, columns - width - left, top, rows - height - top)
-        self.blocks: list[list[str]] = []  # names of the modules of each layer
-        for i, count in enumerate(filters, 1):
-            conv = nn.Conv2d(channels, count, kernel_size, padding=kernel_size // 2)
-            self._add("conv", i, conv, nn.BatchNorm2d(count) if batch_norm else None)
-            channels, rows, columns = count, rows // 2, columns // 2
+        self.activation = getattr(torch, activation)
+        self.steps: list[list[str]] = []  # names of what an image passes, by layer
+        for i, block in enumerate(settings, 1):
+            self._add_block(i, channels, block, batch_norm)
+            channels, rows, columns = (
+                block.filters,
+                block.sides(rows)[1],
+                block.sides(columns)[1],
+            )
         width_in = channels * rows * columns
         for i, count in enumerate(hidden, 1):
-            norm = nn.BatchNorm1d(count) if batch_norm else None
-            self._add("dense", i, nn.Linear(width_in, count), norm)
+            norm = {"_norm": nn.BatchNorm1d(count)} if batch_norm else {}
+            self._add(f"dense{i}", {"": nn.Linear(width_in, count), **norm})
             width_in = count
-        self._add("output", "", nn.Linear(width_in, n_classes), None)
+        self._add("output", {"": nn.Linear(width_in, n_classes)})
         self.dropout = ByteDropout(dropout)
-        self.frozen = 0
-        self.reset()
+        self.conv_dropout = ByteDropout(
+            dropout if conv_dropout is None else conv_dropout
+        )
+        draw_weights(self, activation)
 
-    def _add(self, kind: str, i: object, layer: nn.Module, norm: nn.Module | None):
-        self.add_module(f"{kind}{i}", layer)
-        self.blocks.append([f"{kind}{i}"])
-        if norm is not None:
-            self.add_module(f"{kind}{i}_norm", norm)
-            self.blocks[-1].append(f"{kind}{i}_norm")
+    def _add_block(self, i: int, channels: int, block, batch_norm: bool) -> None:
+        parts = {
+            "": nn.Conv2d(
+                channels,
+                block.filters,
+                block.kernel,
+                stride=block.stride,
+                padding=block.padding,
+            )
+        }
+        if batch_norm:
+            parts["_norm"] = nn.BatchNorm2d(block.filters)
+        pool = Pool(block.pool, block.pool_size, block.pool_stride, self.activation)
+        self._add(f"conv{i}", {**parts, "_pool": pool})
 
-    @property
-    def n_layers(self) -> int:
-        """Number of weight layers: convolutions, hidden layers and the output."""
-        return len(self.blocks)
-
-    def reset(self) -> None:
-        """Draw new weights: He's rule for ReLU, biases and output layer zero."""
-        for block in self.blocks:
-            layer = getattr(self, block[0])
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        nn.init.zeros_(self.output.weight)  # so that training starts from even odds
-
-    def freeze(self, n_layers: int) -> None:
-        """Hold the first `n_layers` still, with their batch-norm statistics."""
-        self.frozen = n_layers
-        for i, block in enumerate(self.blocks):
-            for name in block:
-                getattr(self, name).requires_grad_(i >= n_layers)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> DigitNetwork:
-        """Set training mode, save for the frozen layers."""
-        super().train(mode)
-        for block in self.blocks[: self.frozen]:
-            for name in block:
-                getattr(self, name).eval()
-        return self
+    def _add(self, name: str, parts: dict[str, nn.Module]) -> None:
+        for suffix, part in parts.items():
+            self.add_module(name + suffix, part)
+        self.steps.append([name + suffix for suffix in parts])
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``(n, n_classes)`` of images ``(n, channels, h, w)``."""
         if any(self.padding):
             x = functional.pad(x, self.padding)
-        for block in self.blocks[:-1]:
-            layer = getattr(self, block[0])
-            if isinstance(layer, nn.Linear) and x.dim() == 4:
+        for step in self.steps[:-1]:
+            convolves = step[0].startswith("conv")
+            if not convolves and x.dim() == 4:
                 x = x.flatten(1)
-            x = layer(x)
-            if len(block) > 1:
-                x = getattr(self, block[1])(x)
-            if x.dim() == 4:
-                x = functional.max_pool2d(x, 2)
-            x = self.dropout(functional.relu(x))
-        # bfloat16 would leave 8 bits to each logit: ties and coarse probabilities
-        with torch.autocast(x.device.type, enabled=False):
-            x = x.flatten(1).float()
-            if self.training or x.device.type != "cpu":
-                return self.output(x)
-            # in float32 a row's place in the batch shows in the last bit
-            bias = self.output.bias.double()
-            return functional.linear(x.double(), self.output.weight.double(), bias)
+            for name in step:
+                x = getattr(self, name)(x)
+            x = self.conv_dropout(x) if convolves else self.dropout(self.activation(x))
+        return exact_linear(self.output, x.flatten(1))

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from sktally._validate import check_range
+from sktally.digits._build import build_network
 from sktally.digits._fit import choose_device, make_net
-from sktally.digits._network import DigitNetwork
-from sktally.digits._transfer import build_network, weights_of
+from sktally.digits._sources import weights_of
 from sktally.exceptions import ModelFormatError
 
 __all__ = ["rebuild", "restore", "state_of"]
@@ -31,7 +31,7 @@ def state_of(classifier) -> dict:
     return state
 
 
-def restore(classifier, state: dict, architecture=DigitNetwork) -> None:
+def restore(classifier, state: dict, architecture=None) -> None:
     """Make `classifier` the fitted one that `state_of` described.
 
     Raises
@@ -54,16 +54,19 @@ def restore(classifier, state: dict, architecture=DigitNetwork) -> None:
     for name in (*_REQUIRED, "feature_names_in_"):
         if name.endswith("_") and name in state:
             setattr(classifier, name, state[name])
-    rebuild(classifier, state["weights"], architecture)
+    classifier._architecture = architecture
+    if architecture is not None and "architecture" in classifier._network:
+        classifier.architecture = architecture  # a class, which no file can hold
+    rebuild(classifier, state["weights"])
 
 
-def rebuild(classifier, weights: dict, architecture=DigitNetwork) -> None:
+def rebuild(classifier, weights: dict) -> None:
     """Make the net of a classifier whose other fitted values are in place."""
     module = build_network(
         classifier._network,
         weights,
         place=type(classifier).__name__,
-        architecture=architecture,
+        architecture=classifier._architecture,
     )
     classifier.device_ = choose_device(classifier.device, fallback="cpu")
     classifier.net_ = make_net(classifier, module, training=False)
@@ -91,13 +94,15 @@ def _check(state: dict, place: str) -> None:
             f"{place}.image_shape_: expected {shape} as in its network, got "
             f"{state['image_shape_']!r}"
         )
+    n_classes = network.get("n_classes")
+    n_classes = 2 if n_classes == 1 else n_classes  # told apart by one sigmoid
     if (
         not isinstance(classes, np.ndarray)
         or classes.ndim != 1
-        or len(classes) != network.get("n_classes")
+        or len(classes) != n_classes
         or len(set(classes.tolist())) != len(classes)
     ):
         raise ModelFormatError(
-            f"{place}.classes_: expected {network.get('n_classes')} different labels "
+            f"{place}.classes_: expected {n_classes} different labels "
             f"as in its network, got {classes!r}"
         )

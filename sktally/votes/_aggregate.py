@@ -87,12 +87,14 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
     *Early stopping.* Boxes of one page share one hand. If the classifier has
     ``early_stopping=True`` and its `fit` takes `validation_split`, that is a pair of
-    index arrays made by page here. Classifiers that split by themselves (scikit-learn's
-    MLPClassifier, a search as `classifier`) split by cell and flatter themselves.
+    index arrays made by page here, or by whole groups of pages where `fit` is given
+    `groups`, such as the station or the clerk of each tally. Classifiers that split by
+    themselves (scikit-learn's MLPClassifier, a search as `classifier`) split by cell
+    and flatter themselves.
 
     *Fit parameters* go to the classifier's `fit` as they are, with metadata routing
     off (``votes__freeze_layers=1`` in a pipeline) and on (``set_fit_request``). Only
-    `sample_weight`, one weight per tally, is spread over the cells.
+    `sample_weight` and `groups`, one value per tally, are spread over the cells.
 
     *Without predict_proba* (LinearSVC, SVC) counts come from `predict`; confidences
     are NaN and `predict_digit_proba` is not there. Wrap such a classifier in

@@ -13,7 +13,11 @@ from sktally._validate import check_range
 from sktally.exceptions import TallyError
 from sktally.votes._cells import as_features, class_columns
 from sktally.votes._decode import CLASSES
-from sktally.votes._targets import TallyTargets, check_tally_weights
+from sktally.votes._targets import (
+    TallyTargets,
+    check_tally_groups,
+    check_tally_weights,
+)
 
 __all__ = ["fit_classifier", "split_by_page"]
 
@@ -42,7 +46,8 @@ def fit_classifier(
     random_state : int, RandomState instance or None
         Draws those pages; None takes the classifier's.
     fit_params : dict
-        Goes to the classifier's `fit`; `sample_weight` holds one weight per tally.
+        Goes to the classifier's `fit`; `sample_weight` and `groups` hold one value per
+        tally.
 
     Returns
     -------
@@ -65,6 +70,11 @@ def fit_classifier(
     if params.get("sample_weight") is not None:
         weights = check_tally_weights(params["sample_weight"], len(cells))
         params["sample_weight"] = weights[tally_of_cell]
+    unit_of_cell = tally_of_cell
+    if params.get("groups") is not None:
+        groups = check_tally_groups(params["groups"], len(cells))
+        unit_of_cell = groups[tally_of_cell]
+        params["groups"] = unit_of_cell
     labels = targets.labels[keep]
     if uses_sets and (labels < 0).any():
         columns = class_columns(np.asarray(names))
@@ -77,7 +87,7 @@ def fit_classifier(
         if random_state is None:
             random_state = getattr(classifier, "random_state", None)
         params["validation_split"] = split_by_page(
-            tally_of_cell,
+            unit_of_cell,
             validation_fraction=validation_fraction,
             random_state=random_state,
         )
@@ -97,7 +107,7 @@ def split_by_page(
     Parameters
     ----------
     tally_of_cell : ndarray of int, shape (n_cells,)
-        Page of each cell: boxes of one page share one hand.
+        Page of each cell: boxes of one page share one hand. Or its group of pages.
     validation_fraction : float, default=0.1
         Share of the pages for validation, rounded, at least one page on each side.
     random_state : int, RandomState instance or None, default=None
@@ -120,8 +130,8 @@ def split_by_page(
     pages = np.unique(tally_of_cell)
     if len(pages) < 2:
         raise TallyError(
-            f"X: early stopping needs 2 or more labelled pages, got {len(pages)}; fit "
-            "on more pages or set early_stopping=False"
+            f"X: early stopping needs 2 or more labelled pages, got {len(pages)} (of "
+            "groups, where they are given); fit on more or set early_stopping=False"
         )
     n_held = min(max(round(validation_fraction * len(pages)), 1), len(pages) - 1)
     held = check_random_state(random_state).permutation(pages)[:n_held]

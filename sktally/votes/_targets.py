@@ -20,6 +20,7 @@ __all__ = [
     "TallyTargets",
     "as_object_table",
     "check_given",
+    "check_tally_groups",
     "check_tally_weights",
     "check_targets",
     "parse_value",
@@ -218,3 +219,15 @@ def check_tally_weights(
             f"more and not all 0, got shape {weights.shape}"
         )
     return weights
+
+
+def check_tally_groups(groups: npt.ArrayLike, n_tallies: int) -> npt.NDArray[np.intp]:
+    """Return the number of the group of each tally, or raise TallyError."""
+    names = np.asarray(groups)
+    codes = pd.factorize(names)[0] if names.ndim == 1 else np.array([-1])
+    if len(codes) != n_tallies or (codes < 0).any():
+        raise TallyError(
+            f"groups: expected one group per tally, shape ({n_tallies},), none missing "
+            f"(None or NaN), got shape {names.shape} with {(codes < 0).sum()} missing"
+        )
+    return codes

@@ -38,33 +38,6 @@ def test_small_images_are_padded_around_the_middle():
     assert network.eval()(torch.ones(2, 1, 1, 3)).shape == (2, 3)
 
 
-def test_layers_are_counted_with_their_norms():
-    network = DigitNetwork(**SETTINGS)
-    assert network.blocks == [
-        ["conv1", "conv1_norm"],
-        ["conv2", "conv2_norm"],
-        ["dense1", "dense1_norm"],
-        ["output"],
-    ]
-    assert network.n_layers == 4
-
-
-def test_frozen_layers_keep_their_statistics():
-    network = DigitNetwork(**SETTINGS)
-    network.freeze(1)
-    before = {name: t.clone() for name, t in network.state_dict().items()}
-    network.train()
-    network(torch.randn(16, 1, 8, 8)).sum().backward()
-    after = network.state_dict()
-    for name in before:
-        same = torch.equal(before[name], after[name])
-        moves = "norm.running" in name or "norm.num" in name
-        assert same == (name.startswith("conv1") or not moves), name
-    assert network.conv1.weight.grad is None and network.conv2.weight.grad is not None
-    network.freeze(0)
-    assert network.train().conv1_norm.training
-
-
 @pytest.mark.parametrize("shape", [(50, 16, 10, 10), (1000, 83)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_byte_dropout_keeps_the_mean(shape, dtype):

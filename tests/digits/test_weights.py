@@ -9,8 +9,9 @@ import safetensors.numpy
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sktally.digits._build import build_network
 from sktally.digits._codec import decode, encode
-from sktally.digits._transfer import build_network, check_network
+from sktally.digits._options import check_network
 from sktally.digits._weights import bundled_models, find_model, read_model, write_model
 from sktally.exceptions import ModelFormatError, TallyError
 
@@ -85,12 +86,22 @@ def test_arrays_come_back_with_their_dtype(array):
 def test_odd_numbers_and_paths():
     assert encode(np.int64(3), {}, "v") == 3
     assert encode(Path("a") / "b", {}, "v") == str(Path("a") / "b")
+    weights = {0: 1.5, np.int64(1): 2, True: (3,), "a": None}
+    assert decode(encode(weights, {}, "v"), {}, "v") == weights
     assert math.isnan(decode(encode(math.nan, {}, "v"), {}, "v"))
     assert decode(encode((math.inf, -math.inf), {}, "v"), {}, "v")[1] == -math.inf
 
 
 @pytest.mark.parametrize(
-    "value", [object(), {1: 2}, {3, 4}, np.array([object()]), np.zeros(2, complex)]
+    "value",
+    [
+        object(),
+        {(1,): 2},
+        {None: 2},
+        {3, 4},
+        np.array([object()]),
+        np.zeros(2, complex),
+    ],
 )
 def test_what_cannot_be_written(value):
     with pytest.raises(ModelFormatError, match=r"^here: .* cannot be saved"):
@@ -110,6 +121,9 @@ def test_what_cannot_be_written(value):
         ({"array": [[1], [1, 2]], "dtype": "int64"}, "expected an array of int64"),
         ({"array": [2**80], "dtype": "int64"}, "expected an array of int64"),
         ({"dict": [1]}, "got an object with keys"),
+        ({"items": [1]}, r"got an object with keys .'items'"),
+        ({"items": [[1]]}, r"got an object with keys .'items'"),
+        ({"items": [[[1], 2]]}, r"got an object with keys .'items'"),
     ],
 )
 def test_what_cannot_be_read(node, message):

@@ -8,6 +8,7 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import Pipeline
 
 from sktally import CNNClassifier
+from sktally.exceptions import TallyError
 from sktally.persist import load_model, save_model
 from sktally.votes import (
     CLASSES,
@@ -50,6 +51,43 @@ def test_network_that_stops_early_validates_on_other_pages(tallies):
     ).fit(cells, boxes)
     assert votes.classifier_.n_epochs_ <= 15
     assert votes.score(cells, boxes) > 0.9
+
+
+@pytest.mark.parametrize("routing", [False, True])
+def test_groups_of_tallies_stay_on_one_side(tallies, routing, monkeypatch):
+    cells, _, boxes = tallies
+    clerks = np.array([f"clerk {i}" for i in range(8)])[np.arange(len(cells)) % 8]
+    seen = []
+    monkeypatch.setattr(
+        CNNClassifier,
+        "fit",
+        lambda self, X, y, *, groups=None, validation_split=None: (
+            seen.append((groups, validation_split)) or self
+        ),
+    )
+    classifier = network(early_stopping=True)
+    with config_context(enable_metadata_routing=routing):
+        if routing:
+            classifier.set_fit_request(groups=True)
+        votes = VoteCountAggregator(classifier, validation_fraction=0.25)
+        votes.fit(cells, boxes, groups=clerks)
+    groups, (train, valid) = seen[0]
+    assert not set(groups[train]) & set(groups[valid])
+    assert len(set(groups[valid])) == 2 and len(set(groups)) == 8
+
+
+def test_network_takes_the_split_by_groups(tallies):
+    cells, _, boxes = tallies
+    clerks = np.arange(len(cells)) % 8
+    votes = VoteCountAggregator(network(early_stopping=True, max_epochs=2))
+    votes.fit(cells, boxes, groups=clerks)
+    assert "valid_loss" in votes.classifier_.history_
+    with pytest.raises(
+        TallyError, match=r"groups: expected one group per tally, shape"
+    ):
+        votes.fit(cells, boxes, groups=clerks[:-1])
+    with pytest.raises(TallyError, match=r"got shape \(40,\) with 1 missing"):
+        votes.fit(cells, boxes, groups=[None, *clerks[1:]])
 
 
 def test_grid_over_the_network_in_a_pipeline(tallies):
