@@ -106,7 +106,7 @@ def clean_cells(
     floor = np.maximum(_FLOOR, 3.0 * noise)
     beyond, printed = None, np.zeros(len(dark), dtype=np.float32)
     if remove_frame:
-        beyond, printed = find_frames(dark.astype(np.float32), floor / 2)
+        beyond, printed = find_frames(dark, floor / 2)
         floor = np.maximum(floor, np.where(printed > 0, _PALEST * printed, _UNFRAMED))
         dark = np.where(beyond, 0, dark)
     mask, level = _ink_mask(dark, floor)
