@@ -83,7 +83,7 @@ def _trace(total: np.ndarray, side: np.ndarray) -> np.ndarray:
     up = total[:, : -2 * n] - _STEP_PRICE == side
     up &= moved
     came = moved.view(np.int8) - 2 * up.view(np.int8)
-    step = came * np.intp(n)
+    step = came * np.int32(n)
     at = np.empty((length, n), dtype=np.intp)
     at[-1] = row * n + np.arange(n)
     for column in range(length - 1, 0, -1):
