@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from sktally.cells._frame import find_frames
-from sktally.cells._pieces import SPECK, CleanCells, Pieces, label_pieces, pile_up
+from sktally.cells._pieces import SPECK, CleanCells, Pieces
 
 __all__ = ["clean_cells", "flatten_background", "measure"]
 
@@ -145,15 +145,9 @@ def _dotted(dark: np.ndarray, level: np.ndarray) -> np.ndarray:
     Guide dots print close together: at the low cut that pale strokes need they join
     to the very shape of an 8.
     """
-    n, height, width = dark.shape
-    dense = dark > np.maximum(0.5 * level, 1)[:, None, None]
-    _, stats, _ = label_pieces(pile_up(dense))
-    extent = np.maximum(stats[:, cv2.CC_STAT_WIDTH], stats[:, cv2.CC_STAT_HEIGHT])
-    longest = np.zeros(n)
-    cell = stats[:, cv2.CC_STAT_TOP] // (height + 1)
-    np.maximum.at(longest, cell, extent)
-    dots = np.bincount(cell, minlength=n)
-    return (longest < SPECK * min(height, width)) & (dots >= _DOTS)
+    pieces = Pieces(dark, dark > np.maximum(0.5 * level, 1)[:, None, None])
+    dots = np.bincount(pieces.cell, minlength=len(dark))
+    return (pieces.longest() < SPECK * min(dark.shape[1:])) & (dots >= _DOTS)
 
 
 def _ink_levels(dark: np.ndarray) -> np.ndarray:
