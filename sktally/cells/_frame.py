@@ -134,14 +134,16 @@ def _add_second(
 def _may_hold_second(rest: np.ndarray, line: _Line) -> np.ndarray:
     """Return the bands with a line in which there may be a second one."""
     reach, cut = rest.shape[1] - _INWARDS, round(_CUT_OFF * rest.shape[2])
-    inside = rest[:, :, cut:-cut]
     # For an unbroken line nearly each column must have a pixel that could be on it.
     # Few bands have: the costlier look is left to them, and mostly the search.
     least = _THERE * (_SECOND * line.typical)
-    columns = inside[:, : reach + 1].max(axis=1) > least[:, None]
+    columns = rest[:, : reach + 1].max(axis=1)[:, cut:-cut] > least[:, None]
     at = np.flatnonzero(line.likely & (_share(columns) >= _WHOLE))
+    if not len(at):
+        return at
     typical = line.typical[at]
-    pairs = np.maximum(inside[at, 1:], inside[at, :-1])
+    inside = rest[at, :, cut:-cut]
+    pairs = np.maximum(inside[:, 1:], inside[:, :-1])
     rows = np.minimum(pairs, typical[:, None, None])
     return at[rows.mean(axis=2).max(axis=1) > 0.7 * typical]
 
@@ -177,8 +179,13 @@ def _find_lines(
 
 def _score(band: np.ndarray, noise: np.ndarray) -> np.ndarray:
     """Return how dark pixels are beside the darkest row, ``(columns, rows, n)``."""
-    score = band[:, :-_INWARDS].transpose(2, 1, 0).astype(np.float32, order="C")
-    strength = score.sum(axis=0).max(axis=0) / np.float32(len(score))
+    n, height, length = band.shape
+    rows = cv2.reduce(
+        band.reshape(-1, length), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S
+    ).reshape(n, height)[:, :-_INWARDS]
+    strength = rows.max(axis=1).astype(np.float32) / np.float32(length)
+    turned = np.ascontiguousarray(band[:, :-_INWARDS].transpose(2, 1, 0))
+    score = turned.astype(np.float32)
     score /= np.maximum(0.7 * strength, noise)
     return np.minimum(score, 1, out=score)
 
@@ -195,8 +202,8 @@ def _line(band: np.ndarray, path: np.ndarray, noise: np.ndarray, *, join: int) -
         kernel = np.ones((1, join), np.uint8)
         on_path = cv2.morphologyEx(on_path, cv2.MORPH_CLOSE, kernel)
     on_path = on_path.astype(np.float32)
-    half = (length - 1) // 2, length // 2
-    typical = np.partition(on_path, half, axis=1)[:, half].mean(axis=1)
+    ordered = np.sort(on_path, axis=1)
+    typical = (ordered[:, (length - 1) // 2] + ordered[:, length // 2]) / 2
     there = on_path > _THERE * typical[:, None]
     middle, nearly_all = (
         _share(there[:, round(cut * length) : length - round(cut * length)])
