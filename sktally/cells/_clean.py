@@ -1,7 +1,7 @@
 """Clean cells: raw darkness in, only what the pen left out.
 
-Works on all cells at once: they are stacked to one tall image with a gap after
-each, so that one call of a filter or of the labelling serves a whole page.
+Works on all cells at once: they are put in one image with gaps between them, so
+that one call of a filter or of the labelling serves a whole page.
 """
 
 from __future__ import annotations
