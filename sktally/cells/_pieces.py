@@ -22,7 +22,6 @@ _PALE = 0.45
 # lies at the edge of the cell, or is thin and: long as a frame, short, or with this
 # share of its pixels against the frame. So a 1 close to the frame is kept.
 _OUTER, _THIN, _LINE, _SHORT, _CONTACT = 0.3, 0.12, 0.7, 0.2, 0.3
-_AROUND = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -49,32 +48,36 @@ class Pieces:
 
     def __init__(self, dark: np.ndarray, inked: np.ndarray) -> None:
         n, self.height, self.width = dark.shape
-        self.dark = dark
-        tall = np.zeros((n, self.height + 1, self.width), dtype=np.uint8)
-        tall[:, : self.height] = inked
-        _, labels, stats, centres = cv2.connectedComponentsWithStats(
-            tall.reshape(-1, self.width), connectivity=8
-        )
-        self.labels = labels.reshape(tall.shape)[:, : self.height]
-        stats = stats[1:]  # label 0 is everything that is not ink
-        self.cell, self.top = np.divmod(stats[:, cv2.CC_STAT_TOP], self.height + 1)
-        self.left = stats[:, cv2.CC_STAT_LEFT]
-        self.bottom = self.top + stats[:, cv2.CC_STAT_HEIGHT]
-        self.right = self.left + stats[:, cv2.CC_STAT_WIDTH]
-        self.area = stats[:, cv2.CC_STAT_AREA]
-        self.x, self.y = centres[1:, 0], centres[1:, 1] % (self.height + 1)
-        self.pixels = np.flatnonzero(inked)
-        self.piece = self.labels.ravel()[self.pixels] - 1
-        self.values = dark.ravel()[self.pixels]
-        weight = np.bincount(self.piece, self.values, minlength=len(stats))
-        self.darkness = weight / np.maximum(self.area, 1)
+        self.dark, inked = _pile_up(dark), _pile_up(inked)
+        self.pixels, self.piece, n_pieces = _label(inked)
+        # Pixels come row by row: of each piece the first is topmost, the last lowest.
+        row = self.pixels // (self.width + 1)
+        x = self.pixels - row * (self.width + 1)
+        top, bottom, right = np.zeros((3, n_pieces), dtype=np.intp)
+        top[self.piece[::-1]], bottom[self.piece] = row[::-1], row
+        self.cell, self.top = np.divmod(top, self.height + 1)
+        self.bottom = bottom % (self.height + 1) + 1
+        self.left = np.full(n_pieces, self.width)
+        np.minimum.at(self.left, self.piece, x)
+        np.maximum.at(right, self.piece, x)
+        self.right = right + 1
+        self.area = np.bincount(self.piece, minlength=n_pieces)
+        self.x = np.bincount(self.piece, x, n_pieces) / self.area
+        self.y = np.bincount(self.piece, row, n_pieces) / self.area % (self.height + 1)
+        self.values = self.dark.ravel()[self.pixels]
+        weight = np.bincount(self.piece, self.values, minlength=n_pieces)
+        self.darkness = weight / self.area
 
-    def substantial(self) -> np.ndarray:
-        """Return the pieces of cells that hold more than specks."""
+    def longest(self) -> np.ndarray:
+        """Return the length of the longest piece of each cell, 0 without any."""
         extent = np.maximum(self.bottom - self.top, self.right - self.left)
         longest = np.zeros(len(self.dark))
         np.maximum.at(longest, self.cell, extent)
-        return longest[self.cell] >= SPECK * min(self.height, self.width)
+        return longest
+
+    def substantial(self) -> np.ndarray:
+        """Return the pieces of cells that hold more than specks."""
+        return self.longest()[self.cell] >= SPECK * min(self.height, self.width)
 
     def remnants(self, beyond: np.ndarray) -> np.ndarray:
         """Return the pieces left of a frame, or peeking in from beyond it."""
@@ -87,20 +90,18 @@ class Pieces:
             np.abs(self.x / self.width - 0.5), np.abs(self.y / self.height - 0.5)
         )
         line = (extent >= _LINE * side) | (extent < _SHORT * side)
-        line |= self._contact(beyond) > _CONTACT
         # A second stroke that could be a lone 1 is none beside a digit.
         inner = np.zeros(len(self.dark))
         np.maximum.at(inner, self.cell, extent * (off <= _OUTER))
         line |= inner[self.cell] >= SPECK * side
-        return (off > _OUTER) & (at_edge | (line & (thin <= _THIN * side)))
+        outer, thin = off > _OUTER, thin <= _THIN * side
+        if (outer & thin & ~(at_edge | line)).any():
+            line |= self._contact(beyond) > _CONTACT
+        return outer & (at_edge | (line & thin))
 
     def _contact(self, beyond: np.ndarray) -> np.ndarray:
         """Return the share of each piece's pixels that touch the frame taken out."""
-        n = len(beyond)
-        tall = np.zeros((n, self.height + 1, self.width), dtype=np.uint8)
-        tall[:, : self.height] = beyond
-        tall = cv2.dilate(tall.reshape(-1, self.width), _AROUND).reshape(tall.shape)
-        touching = tall[:, : self.height].reshape(-1)[self.pixels]
+        touching = _grown(_pile_up(beyond)).ravel()[self.pixels]
         return np.bincount(self.piece, touching, len(self.area)) / self.area
 
     def of_one_pen(self, keep: np.ndarray, *, remove_dots: bool) -> np.ndarray:
@@ -124,14 +125,10 @@ class Pieces:
         """Return the ink of the pieces kept, with soft edges."""
         n = len(self.dark)
         kept = keep[self.piece]
-        pixels, values = self.pixels[kept], self.values[kept]
-        tall = np.zeros((n, self.height + 2, self.width), dtype=np.uint8)
-        cell, inside = np.divmod(pixels, self.height * self.width)
-        tall.reshape(n, -1)[cell, inside] = 1
-        near = cv2.dilate(tall.reshape(-1, self.width), _AROUND)
-        near = near.reshape(tall.shape)[:, : self.height]
-        ink = (self.dark * near).astype(np.float32)
-        level = _upper_quartile(values, cell, n)
+        near = np.zeros_like(self.dark)
+        near.ravel()[self.pixels[kept]] = 1
+        ink = (self.dark * _grown(near))[:, : self.height, : self.width]
+        level = _upper_quartile(self.values[kept], self.cell[self.piece[kept]], n)
         box = np.zeros((n, 4), dtype=np.intp)
         box[:, :2] = 10**6
         cell = self.cell[keep]
@@ -140,7 +137,7 @@ class Pieces:
         np.maximum.at(box[:, 2], cell, self.bottom[keep])
         np.maximum.at(box[:, 3], cell, self.right[keep])
         box[box[:, 2] == 0] = 0
-        return CleanCells(ink, level, box)
+        return CleanCells(ink.astype(np.float32, order="C"), level, box)
 
 
 def _upper_quartile(values: np.ndarray, cell: np.ndarray, n: int) -> np.ndarray:
@@ -149,3 +146,32 @@ def _upper_quartile(values: np.ndarray, cell: np.ndarray, n: int) -> np.ndarray:
     total = counts.cumsum(axis=1)
     wanted = 0.75 * total[:, -1:]
     return (total >= wanted).argmax(axis=1).astype(np.float32)
+
+
+def _pile_up(cells: np.ndarray) -> np.ndarray:
+    """Return uint8 cells with an empty row below and column beside, so none touch."""
+    n, height, width = cells.shape
+    pile = np.zeros((n, height + 1, width + 1), dtype=np.uint8)
+    pile[:, :height, :width] = cells
+    return pile
+
+
+def _label(pile: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the ink pixels of the flat pile, their pieces, and how many there are."""
+    # OpenCV's own statistics cover all paper too, and take longer than the labels.
+    n, labels = cv2.connectedComponents(pile.reshape(-1, pile.shape[2]), connectivity=8)
+    pixels = np.flatnonzero(pile.view(bool))
+    return pixels, labels.ravel()[pixels].astype(np.intp) - 1, n - 1
+
+
+def _grown(pile: np.ndarray) -> np.ndarray:
+    """Return a pile of 0 and 1 grown by one pixel; its empty rows and columns aside.
+
+    Shifts of the flat pile run over far longer rows than a filter of narrow cells.
+    """
+    grown = pile.reshape(-1)
+    for step in (1, pile.shape[2]):
+        before, grown = grown, grown.copy()
+        grown[step:] |= before[:-step]
+        grown[:-step] |= before[step:]
+    return grown.reshape(pile.shape)

@@ -46,7 +46,9 @@ def place_ink(
     n, height, width = ink.shape
     # Sums and no matrix products: those round differently for other cells beside it.
     rows, columns = ink.sum(axis=2), ink.sum(axis=1)
-    mass = np.maximum(rows.sum(axis=1), 1e-6)
+    mass = rows.sum(axis=1)
+    inked = np.flatnonzero(mass)
+    mass = np.maximum(mass, 1e-6)
     y = (rows * np.arange(height, dtype=np.float32)).sum(axis=1) / mass
     x = (columns * np.arange(width, dtype=np.float32)).sum(axis=1) / mass
     extent = np.maximum(
@@ -63,10 +65,10 @@ def place_ink(
     inverse = np.zeros((n, 2, 3))
     inverse[:, 0, 0], inverse[:, 0, 2] = step_x, x - first * step_x
     inverse[:, 1, 1], inverse[:, 1, 2] = step_y, y - first * step_y
-    out = np.empty((n, fine, fine), dtype=np.float32)
+    out = np.zeros((n, fine, fine), dtype=np.float32)
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for image, cell, matrix in zip(out, ink, inverse, strict=True):
-        cv2.warpAffine(cell, matrix, (fine, fine), dst=image, flags=how)
+    for i in inked:
+        cv2.warpAffine(ink[i], inverse[i], (fine, fine), dst=out[i], flags=how)
     out = cv2.resize(
         out.reshape(n * fine, fine), (size, n * size), interpolation=cv2.INTER_AREA
     )

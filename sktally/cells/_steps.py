@@ -55,13 +55,12 @@ def normalize_cells(cells: np.ndarray, full: float, steps: Steps) -> np.ndarray:
     ndarray of shape (n_cells, size, size)
         float32, ink bright; for ``scaling="standard"`` not yet divided by the sd.
     """
-    dark = _darkness(cells, full, inverted=steps.inverted)
     if steps.square == "crop":
-        dark = _middle(dark)
-    if min(dark.shape[1:]) >= _LEAST_SIDE and (steps.flatten or steps.center):
-        images = _cleaned(dark, steps)
+        cells = _middle(cells)
+    if min(cells.shape[1:]) >= _LEAST_SIDE and (steps.flatten or steps.center):
+        images = _cleaned(_dark_bytes(cells, full, inverted=steps.inverted), steps)
     else:
-        images = _fit_whole(dark, steps)
+        images = _fit_whole(_darkness(cells, full, inverted=steps.inverted), steps)
         if steps.scaling == "ink":
             images /= np.maximum(images.max(axis=(1, 2), keepdims=True), 1e-6)
     if steps.scaling == "standard":
@@ -73,6 +72,13 @@ def _darkness(cells: np.ndarray, full: float, *, inverted: bool) -> np.ndarray:
     """Return float32 ink in 0 to 1."""
     unit = np.clip(cells.astype(np.float32) / np.float32(full), 0, 1)
     return 1 - unit if inverted else unit
+
+
+def _dark_bytes(cells: np.ndarray, full: float, *, inverted: bool) -> np.ndarray:
+    """Return ink in 8 bits."""
+    if cells.dtype == np.uint8:  # what `_darkness` comes to, without the detour
+        return ~cells if inverted else cells
+    return (_darkness(cells, full, inverted=inverted) * 255).round().astype(np.uint8)
 
 
 def _middle(cells: np.ndarray) -> np.ndarray:
@@ -106,18 +112,21 @@ def _scaled(clean: CleanCells, steps: Steps) -> np.ndarray:
     if steps.scaling != "ink":
         return clean.ink / 255
     level = np.maximum(clean.level, 1)[:, None, None]
-    ink = np.clip((clean.ink / level - _PAPER) / (_FULL_INK - _PAPER), 0, 1)
-    return ink * (clean.level > 0)[:, None, None]
+    ink = clean.ink / level
+    ink -= _PAPER
+    ink /= _FULL_INK - _PAPER
+    np.clip(ink, 0, 1, out=ink)
+    ink *= (clean.level > 0)[:, None, None]
+    return ink
 
 
 def _to_work_side(
-    dark: np.ndarray, *, squash: bool
+    cells: np.ndarray, *, squash: bool
 ) -> tuple[np.ndarray, tuple[float, float]]:
-    """Return cells in 8 bits, shrunk if large, and the shape of their pixels."""
-    n, height, width = dark.shape
+    """Return 8-bit cells, shrunk if large, and the shape of their pixels."""
+    n, height, width = cells.shape
     side = max(height, width)
     pixel = (side / height, side / width) if squash else (1.0, 1.0)
-    cells = (dark * 255).round().astype(np.uint8)
     if side > _WORK_SIDE:
         shape = [
             max(_LEAST_SIDE, round(s * _WORK_SIDE / side)) for s in (width, height)
