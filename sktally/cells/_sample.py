@@ -77,7 +77,7 @@ def sample_cells(
     if known.any():
         outer = _widen(quads[known], margin)
         sampled = _sample(page, outer, shape)
-        sampled[~sampled.any(axis=(1, 2))] = 1
+        sampled[sampled.reshape(len(sampled), -1).max(axis=1) == 0] = 1
         cells[known] = sampled
     return cells.reshape(*lead, *shape)
 
