@@ -22,6 +22,7 @@ SHARP = 0.6  # a frame that fits so well needs no further search
 # A frame that is off by `step` fits as well moved by twice that; a quarter is taken
 # off, for corners move further than their field where size or slant are off too.
 _ASIDE = 1.5
+_EVERY = 2  # of the points of a frame; all of them change hardly an answer
 _SIDES = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
@@ -49,10 +50,10 @@ def fit_in_place(
         Whether a field fits well, each of its boxes no better a little to any side.
         A field that is partly out of view never does.
     """
-    spots, weights, absent = _spots(frames, step)
+    spots, weights, levels, absent = _spots(frames, step)
     view = suitable_view(views, homography, frames)
     mapped = (view.from_page @ homography).astype(np.float32) @ spots
-    x, y = (mapped[:2] / mapped[2]).reshape(2, -1, frames.points.shape[1])
+    x, y = (mapped[:2] / mapped[2]).reshape(2, -1, weights.shape[1])
     seen = cv2.remap(
         view.image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -61,45 +62,48 @@ def fit_in_place(
     ink = grey[:, 0, : grey.shape[2] // 2].mean(axis=1)
     np.maximum(grey, ink[:, None, None], out=grey)
     contrast = -(grey @ weights)
-    scores = _scores(grey[:, 0], contrast[:, 0], frames, absent)
     stays = (contrast[:, 0] >= contrast[:, 1:].max(axis=1)).all(axis=1)
-    in_view = _inside(x, y, view.image.shape).reshape(len(frames), -1).all(axis=1)
-    return scores, stays & in_view & (scores >= SHARP)
+    # Shadows are wider than boxes: of each box its own grey is taken off.
+    level = (grey[:, :1] @ levels)[:, 0]
+    even = np.take_along_axis(level, frames.box[:, ::_EVERY], axis=1) - grey[:, 0]
+    scores = _scores(even, np.where(absent, np.inf, contrast[:, 0]).min(axis=1))
+    seen_whole = _in_view(x, y, view.image.shape, len(frames))
+    return scores, np.asarray(seen_whole & stays & (scores >= SHARP))
 
 
 @lru_cache(maxsize=32)
-def _spots(frames: Frames, step: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return points where the fields are and beside that, weights, boxes not there.
+def _spots(frames: Frames, step: float) -> tuple[np.ndarray, ...]:
+    """Return what is looked at, and how it is weighed.
 
-    The points are in form units, homogeneous, ``(3, n * 5 * n_points)``.
+    Points where the fields are and beside that, in form units, homogeneous, ``(3, n *
+    5 * n_points)``; weights for the contrast and for the level of each box, ``(n,
+    n_points, n_boxes)``; which boxes do not exist.
     """
     aside = (_ASIDE * step * frames.height)[:, None, None] * _SIDES
-    points = frames.points[:, None] + aside[:, :, None]
+    points = frames.points[:, None, ::_EVERY] + aside[:, :, None]
     flat = map_points(frames.to_form, points.reshape(len(frames), -1, 2)).reshape(-1, 2)
     spots = np.concatenate([flat.T, np.ones((1, len(flat)))]).astype(np.float32)
-    weights = np.ascontiguousarray(frames.weights.transpose(0, 2, 1))
-    return spots, weights, ~frames.weights.any(axis=2)
+    weights = frames.weights[:, :, ::_EVERY].transpose(0, 2, 1).copy()
+    for half in np.split(weights, 2, axis=1):
+        half /= np.maximum(np.abs(half).sum(axis=1, keepdims=True), 1e-9)
+    return spots, weights, np.abs(weights) / 2, np.asarray(~weights.any(axis=1))
 
 
-def _scores(
-    grey: np.ndarray, contrast: np.ndarray, frames: Frames, absent: np.ndarray
-) -> np.ndarray:
-    """Return the mean of how the whole field correlates and how its worst box does.
-
-    The grey of each box is taken off first: shadows are wider than boxes.
-    """
-    level = (grey[:, None] @ np.abs(frames.weights).transpose(0, 2, 1))[:, 0] / 2
-    grey = grey - np.take_along_axis(level, frames.box, axis=1)
-    power = (grey * grey).mean(axis=1)
+def _scores(even: np.ndarray, worst: np.ndarray) -> np.ndarray:
+    """Return the mean of how the whole field correlates and how its worst box does."""
+    power = (even * even).mean(axis=1)
     spread = 2 * np.sqrt(power + NOISE * (power + FLOOR**2))
-    half = grey.shape[1] // 2
-    whole = grey[:, half:].mean(axis=1) - grey[:, :half].mean(axis=1)
-    worst = np.where(absent, np.inf, contrast).min(axis=1)
+    half = even.shape[1] // 2
+    whole = even[:, :half].mean(axis=1) - even[:, half:].mean(axis=1)
     return np.asarray((whole + worst) / 2 / spread)
 
 
-def _inside(x: np.ndarray, y: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Tell which rows of points lie on an image."""
+def _in_view(
+    x: np.ndarray, y: np.ndarray, shape: tuple[int, ...], n: int
+) -> np.ndarray:
+    """Tell for which of n fields all points lie on an image."""
     height, width = shape[:2]
-    low = np.minimum(x.min(axis=1), y.min(axis=1))
-    return (low >= -0.5) & (x.max(axis=1) < width - 0.5) & (y.max(axis=1) < height - 0.5)
+    if min(x.min(), y.min(), width - 1 - x.max(), height - 1 - y.max()) > -0.5:
+        return np.ones(n, bool)  # as mostly
+    inside = (np.minimum(x, y) >= -0.5) & (x < width - 0.5) & (y < height - 0.5)
+    return np.asarray(inside.reshape(n, -1).all(axis=1))

@@ -108,6 +108,8 @@ def snap_fields(
     frames = form_frames(form.fields, float(reach))
     if step > 0:
         scores[frames.field], fits = fit_in_place(views, homography, frames, step)
+        if fits.all():
+            return quads, scores
         frames = frames.part(~fits)
     for first in range(0, len(frames), _AT_ONCE):
         some = frames.part(slice(first, first + _AT_ONCE))
