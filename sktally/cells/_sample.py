@@ -77,7 +77,7 @@ def sample_cells(
     if known.any():
         outer = _widen(quads[known], margin)
         sampled = _sample(page, outer, shape)
-        sampled[~sampled.any(axis=(1, 2))] = 1
+        sampled[sampled.reshape(len(sampled), -1).max(axis=1) == 0] = 1
         cells[known] = sampled
     return cells.reshape(*lead, *shape)
 
@@ -136,11 +136,33 @@ def _region(
     high = np.clip(high, np.minimum(low + shrink, limit), limit)
     region = page[low[1] : high[1], low[0] : high[0]]
     if min(region.shape) >= shrink:
-        region = shrink_image(region, shrink)
+        region = _shrink_rows(region, quads[..., 1] - low[1], shrink)
     else:  # a page thinner than a cell pixel
         target = np.maximum((high - low) // shrink, 1).tolist()
         region = cv2.resize(region, target, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(region), low.astype(np.float64)
+
+
+def _shrink_rows(region: np.ndarray, y: np.ndarray, shrink: int) -> np.ndarray:
+    """Shrink a part of a page where its rows show quads of corners `y` ``(n, 4)``.
+
+    What lies between is left as it happens to be: nobody looks there.
+    """
+    if shrink == 1:
+        return region
+    height, width = (side // shrink for side in region.shape)
+    first = np.floor(y.min(axis=1) / shrink).astype(int) - 1
+    last = np.ceil(y.max(axis=1) / shrink).astype(int) + 1
+    wanted = np.zeros(height + 2, np.int8)  # one more at each end, where bands end
+    # Beyond the edges their rows are repeated.
+    first, last = first.clip(0, height - 1), last.clip(1, height)
+    for start, stop in zip(first.tolist(), last.tolist(), strict=True):
+        wanted[start + 1 : stop + 1] = 1
+    small = np.empty((height, width), np.uint8)
+    for start, stop in np.flatnonzero(np.diff(wanted)).reshape(-1, 2).tolist():
+        band = region[start * shrink : stop * shrink]
+        small[start:stop] = shrink_image(band, shrink)
+    return small
 
 
 @lru_cache(maxsize=8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -184,12 +185,7 @@ class TallyForm(FormPart):
         The last axis is x, y, width, height in form units. Fields shorter than
         the longest are padded on the left with NaN.
         """
-        n_places = self.n_places
-        boxes = np.full((self.n_fields, n_places, 4), np.nan)
-        for i, field in enumerate(self.fields):
-            rectangles = field.rectangles
-            boxes[i, n_places - len(rectangles) :] = rectangles
-        return boxes
+        return _box_array(self.fields).copy()
 
     def fingerprint(self) -> str:
         """Return a SHA-256 hex digest of the description, file formatting aside."""
@@ -293,3 +289,14 @@ class TallyForm(FormPart):
         if path is not None:
             Path(path).write_text(text, encoding="utf-8")
         return text
+
+
+@lru_cache(maxsize=32)
+def _box_array(fields: tuple[TallyField, ...]) -> np.ndarray:
+    """Lay out the boxes of all fields; kept, because every page asks for them."""
+    n_places = max(len(field.rectangles) for field in fields)
+    boxes = np.full((len(fields), n_places, 4), np.nan)
+    for i, field in enumerate(fields):
+        rectangles = field.rectangles
+        boxes[i, n_places - len(rectangles) :] = rectangles
+    return boxes

@@ -6,21 +6,37 @@ look like it, with a normalised correlation each.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from math import log2
+
 import cv2
 import numpy as np
 
 from sktally.pages._marks import NOISE_LEVEL, DrawnMark, Mark, draw_mark
 
-__all__ = ["find_mark", "match_mark"]
+__all__ = ["find_mark", "match_mark", "match_marks"]
 
 _STEPS = 16  # scales an octave at which marks are matched
+_SMALL = 128  # pixels up to which matrix products are faster than other ways
 
 
-def _correlate(image: np.ndarray, drawn: DrawnMark) -> np.ndarray:
-    """Return the weighted normalised correlation of dark image parts with ink."""
-    image = image - np.float32(cv2.mean(image)[0])
-    pattern, power, n = drawn.pattern
-    top = cv2.matchTemplate(image, pattern, cv2.TM_CCORR)
+def _correlate(images: np.ndarray, drawn: DrawnMark) -> np.ndarray:
+    """Return the weighted normalised correlation of dark parts of images with ink."""
+    images = images - images.sum() / np.float32(images.size)
+    _, power, n = drawn.pattern
+    if drawn.profile is not None and max(images.shape[1:]) <= _SMALL:
+        top, total, squares = _by_bars(images, drawn)
+    else:
+        sums = [_by_template(image, drawn) for image in images]
+        top, total, squares = (np.stack(one) for one in zip(*sums, strict=True))
+    spread = np.maximum(squares - total * total / n, 0) + n * NOISE_LEVEL**2
+    score: np.ndarray = top / np.sqrt(spread * power)
+    return score.astype(np.float32)
+
+
+def _by_template(image: np.ndarray, drawn: DrawnMark) -> tuple[np.ndarray, ...]:
+    """Return the sums under a mark: of image by pattern, the image, its square."""
+    top = cv2.matchTemplate(image, drawn.pattern[0], cv2.TM_CCORR)
     if drawn.is_full:
         h, w = drawn.weight.shape
         sums = cv2.integral2(image)
@@ -30,24 +46,56 @@ def _correlate(image: np.ndarray, drawn: DrawnMark) -> np.ndarray:
     else:
         total = cv2.matchTemplate(image, drawn.weight, cv2.TM_CCORR)
         squares = cv2.matchTemplate(image * image, drawn.weight, cv2.TM_CCORR)
-    spread = np.maximum(squares - total * total / n, 0) + n * NOISE_LEVEL**2
-    score: np.ndarray = top / np.sqrt(spread * power)
-    return score.astype(np.float32)
+    return top, total, squares
 
 
-def _peak(scores: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return x, y of the highest value, to a fraction of a pixel, and the value."""
+def _by_bars(images: np.ndarray, drawn: DrawnMark) -> tuple[np.ndarray, ...]:
+    """Return what `_by_template` does for a rectangle: the product of two bars."""
+    inked_y, all_y, inked_x, all_x = _bars(drawn, *images.shape[1:])
+    total = all_y @ images @ all_x
+    share = drawn.ink.sum() / drawn.ink.size
+    return (
+        share * total - inked_y @ images @ inked_x,
+        total,
+        all_y @ (images * images) @ all_x,
+    )
+
+
+@lru_cache(maxsize=64)
+def _bars(drawn: DrawnMark, height: int, width: int) -> tuple[np.ndarray, ...]:
+    """Return the matrices that sum columns, then rows, under a bar and its surround."""
+    assert drawn.profile
+    found = []
+    for bar, length in zip(drawn.profile[::-1], (height, width), strict=True):
+        for weights in (bar, np.ones_like(bar)):
+            shifts = range(length - len(bar) + 1)
+            padded = [np.pad(weights, (i, length - len(bar) - i)) for i in shifts]
+            found.append(np.stack(padded))
+    inked_y, all_y, inked_x, all_x = found
+    return inked_y, all_y, inked_x.T.copy(), all_x.T.copy()
+
+
+def _peak(scores: np.ndarray, least: float = -1.0) -> tuple[np.ndarray | None, float]:
+    """Return x, y of the highest value, to a fraction of a pixel, and the value.
+
+    No place if the value is below `least`.
+    """
     _, best, _, (x, y) = cv2.minMaxLoc(scores)
-    shift = [0.0, 0.0]
+    if best < least:
+        return None, best
     rows, columns = scores.shape
-    for axis, (at, length) in enumerate(((x, columns), (y, rows))):
-        if 0 < at < length - 1:
-            line = scores[y, x - 1 : x + 2] if axis == 0 else scores[y - 1 : y + 2, x]
-            before, middle, after = (float(v) for v in line)
-            bend = before - 2 * middle + after
-            if bend < 0:
-                shift[axis] = 0.5 * (before - after) / bend
-    return np.array([x + shift[0], y + shift[1]]), float(best)
+    place = np.array([x, y], float)
+    if 0 < x < columns - 1:
+        place[0] += _vertex(*scores[y, x - 1 : x + 2].tolist())
+    if 0 < y < rows - 1:
+        place[1] += _vertex(*scores[y - 1 : y + 2, x].tolist())
+    return place, best
+
+
+def _vertex(before: float, middle: float, after: float) -> float:
+    """Return where the parabola through three values is highest, -0.5 to 0.5."""
+    bend = before - 2 * middle + after
+    return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
 def find_mark(
@@ -56,6 +104,7 @@ def find_mark(
     *,
     window: tuple[float, float, float, float],
     count: int,
+    least: float = 0.2,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the best places of a mark inside a window of a page.
 
@@ -69,6 +118,8 @@ def find_mark(
         x1, y1, x2, y2 in pixels where the reference point may lie.
     count : int
         At most so many places, best first, no two overlapping.
+    least : float, default=0.2
+        Correlation below which nothing counts as found.
 
     Returns
     -------
@@ -97,13 +148,13 @@ def find_mark(
         cv2.BORDER_CONSTANT,
         value=_paper(part),
     )
-    scores = _correlate(part, drawn)
+    (scores,) = _correlate(part[None], drawn)
     offset = np.array([left, top]) + at
     radius = max(2, int(0.5 * min(ink.shape)))
     xy, values = [], []
     for _ in range(count):
-        place, value = _peak(scores)
-        if value < 0.2:
+        place, value = _peak(scores, least)
+        if place is None:
             break
         xy.append(place + offset)
         values.append(value)
@@ -156,14 +207,45 @@ def match_mark(
     score : float
         Normalised correlation, -1 to 1.
     """
-    # The window is set upright at any scale: at one of few, the drawing is kept.
-    scale = float(2 ** (np.round(_STEPS * np.log2(scale)) / _STEPS))
-    drawn = draw_mark(mark, (scale, scale), 30.0)
-    score = -1.0
-    # The second time around is centred on the first answer, for sub-pixels.
-    for reach in (max(2, round(radius * scale)), 2):
-        xy, score = _match_upright(image, drawn, xy, jacobian / scale, reach)
-    return xy, score
+    (place,), (score,) = match_marks(
+        image,
+        [mark],
+        xy=xy[None],
+        jacobians=jacobian[None],
+        scales=[scale],
+        radius=radius,
+    )
+    return place, float(score)
+
+
+def match_marks(
+    image: np.ndarray,
+    marks: list[Mark],
+    *,
+    xy: np.ndarray,
+    jacobians: np.ndarray,
+    scales: list[float],
+    radius: float,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match several marks as `match_mark` does, those that look alike all at once.
+
+    ``xy`` is ``(n, 2)``, ``jacobians`` ``(n, 2, 2)``; both answers have n rows.
+    """
+    alike: dict[tuple[int, float], tuple[DrawnMark, list[int]]] = {}
+    for i, (mark, scale) in enumerate(zip(marks, scales, strict=True)):
+        # The window is set upright at any scale: at one of few, the drawing is kept.
+        scale = 2.0 ** (round(_STEPS * log2(scale)) / _STEPS)
+        drawn = draw_mark(mark, (scale, scale), 30.0)
+        alike.setdefault((id(drawn), scale), (drawn, []))[1].append(i)
+    found, scores = xy.astype(float), np.empty(len(xy))
+    for (_, scale), (drawn, which) in alike.items():
+        linear = jacobians[which] / scale
+        # The second time around is centred on the first answer, for sub-pixels.
+        for reach in (max(2, round(radius * scale)), 2):
+            found[which], scores[which] = _match_upright(
+                image, drawn, found[which], linear, reach
+            )
+    return found, scores
 
 
 def _match_upright(
@@ -172,19 +254,26 @@ def _match_upright(
     xy: np.ndarray,
     linear: np.ndarray,
     reach: int,
-) -> tuple[np.ndarray, float]:
-    """Match a drawn mark in a window of which `linear` leads to page pixels."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Match a drawn mark in windows of which `linear` leads to page pixels."""
     at, (height, width) = drawn.at, drawn.ink.shape
     origin = xy - linear @ (at + reach)
-    window = cv2.warpAffine(
-        image,
-        np.column_stack([linear, origin]),
-        (width + 2 * reach, height + 2 * reach),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_CONSTANT,
-        borderValue=255.0,
-    )
-    place, score = _peak(_correlate(window.astype(np.float32), drawn))
-    if min(place) < 0.5 or max(place) > 2 * reach - 0.5:
-        score = 0.0  # still rising at the edge: the slope of something further off
-    return origin + linear @ (place + at), score
+    size = (width + 2 * reach, height + 2 * reach)
+    windows = np.empty((len(xy), size[1], size[0]), image.dtype)
+    for window, matrix in zip(windows, np.dstack([linear, origin]), strict=True):
+        cv2.warpAffine(
+            image,
+            matrix,
+            size,
+            dst=window,
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=255.0,
+        )
+    places, scores = np.empty((len(xy), 2)), np.empty(len(xy))
+    for i, correlation in enumerate(_correlate(windows.astype(np.float32), drawn)):
+        places[i], scores[i] = _peak(correlation)
+    # Still rising at the edge: the slope of something further off.
+    rising = (places.min(axis=1) < 0.5) | (places.max(axis=1) > 2 * reach - 0.5)
+    scores[rising] = 0.0
+    return origin + (linear @ (places + at)[..., None])[..., 0], scores

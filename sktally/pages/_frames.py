@@ -14,15 +14,17 @@ import cv2
 import numpy as np
 
 from sktally.form import TallyField
-from sktally.pages._view import Views, even_out
+from sktally.pages._view import View, Views, even_out
 
 __all__ = [
     "BOX",
+    "FLOOR",
     "STRETCH",
     "Frames",
     "form_frames",
     "map_points",
     "sample_patches",
+    "suitable_view",
     "take",
 ]
 
@@ -31,10 +33,10 @@ STRETCH = 0.08  # largest correction of size or slant, as a share of the field
 _LONGEST = 480.0  # no patch is longer, for frames around long strings
 _POINTS = 180  # points sampled along the frames of a field, and as many beside them
 _SHARE = 0.45  # never move further than this share of the way to a like neighbour
-_FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
+FLOOR = 4.0  # contrast in grey levels below which nothing counts as print
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frames:
     """Hold the frames of some fields as points: on the lines, and beside them.
 
@@ -193,14 +195,18 @@ def _distance(points: np.ndarray, lines: np.ndarray) -> np.ndarray:
     return np.linalg.norm(gap, axis=2).min(axis=1)
 
 
+def suitable_view(views: Views, homography: np.ndarray, frames: Frames) -> View:
+    """Return the page, halved as long as its pixels are no larger than of patches."""
+    centre = frames.centre[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
+    ends = map_points(homography @ frames.to_form, centre)
+    steps = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
+    return views.halved(float(np.sort(steps)[len(steps) // 2]))
+
+
 def sample_patches(views: Views, homography: np.ndarray, frames: Frames) -> np.ndarray:
     """Sample all patches, evened out, dark print positive: float32 (n, h, w)."""
-    onto = homography @ frames.to_form
-    centre = frames.centre[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
-    middle, right = np.moveaxis(map_points(onto, centre), 1, 0)
-    step = float(np.median(np.linalg.norm(right - middle, axis=1)))
-    view = views.halved(step)
-    onto = np.linalg.inv(view.to_page) @ onto
+    view = suitable_view(views, homography, frames)
+    onto = view.from_page @ homography @ frames.to_form
     width, height = frames.size.max(axis=0).tolist()
     # Beyond its edge the page goes on as it ends: a grey border would be an edge.
     how = {
@@ -209,7 +215,7 @@ def sample_patches(views: Views, homography: np.ndarray, frames: Frames) -> np.n
     }
     raw = (cv2.warpPerspective(view.image, m, (width, height), **how) for m in onto)
     # Pen strokes are darker than frames: cut, so that they count no more.
-    return np.stack([even_out(patch, int(BOX), _FLOOR, 2.0) for patch in raw])
+    return np.stack([even_out(patch, int(BOX), FLOOR, 2.0) for patch in raw])
 
 
 def map_points(matrices: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -6,12 +6,13 @@ page in any of the four turns, with what speaks for it; no verdict yet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from sktally.form import TallyForm
-from sktally.pages._anchors import match_mark
+from sktally.pages._anchors import match_marks
+from sktally.pages._attempt import Attempt, is_sure
 from sktally.pages._fit import Guess, fit_marks, fit_residual, is_plausible, jacobian
 from sktally.pages._marks import form_marks
 from sktally.pages._print import PageEvidence
@@ -26,7 +27,7 @@ from sktally.pages._search import (
 )
 from sktally.pages._view import View, Views, as_views
 
-__all__ = ["Attempt", "locate_form"]
+__all__ = ["locate_form"]
 
 # Marks this good are believed wherever they are; on indonesia-2019-c1 sound marks
 # score 0.85 and more, damaged ones and strokes that look like them 0.61 to 0.69.
@@ -39,68 +40,8 @@ _NEAR = 0.012
 _FLAT = 0.002
 # The fine view may be so much smaller than asked for, as with any whole factor.
 _HALVED = 4 / 3
-# Sure enough not to look further: pages of other forms, halves of pages and wrong
-# turns reach 0.15 at most, right ones 0.31 (bent, photographed) to 0.96.
-_SURE = 0.35
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """Record one way the form may lie on the page.
-
-    Attributes
-    ----------
-    homography : ndarray of shape (3, 3)
-        Form units to page pixels; all NaN if too few marks were found.
-    turn : int
-        0, 90, 180 or 270 degrees, see `Registration`.
-    owners : ndarray of shape (n_marks,)
-        Index of the anchor that each mark belongs to.
-    scores, used : ndarray of shape (n_marks,)
-        Correlation of each mark, and whether the map was fitted to it.
-    xy : ndarray of shape (n_marks, 2)
-        Places of the marks in page pixels.
-    agreement : float or None
-        Correlation with the printed lines; None where none are described.
-    residual : float
-        Misfit in form units.
-    mirrored : bool
-        Whether the mirror image of the form agrees better.
-    """
-
-    homography: np.ndarray
-    turn: int
-    owners: np.ndarray
-    scores: np.ndarray
-    used: np.ndarray
-    xy: np.ndarray
-    agreement: float | None
-    residual: float
-    mirrored: bool = False
-
-    @property
-    def is_placed(self) -> bool:
-        """Whether there is a map at all."""
-        return bool(np.isfinite(self.homography).all())
-
-    @property
-    def rank(self) -> tuple[bool, float, float]:
-        """By what the better of two attempts is chosen."""
-        total = float(np.sum(self.scores * self.used))
-        if not self.is_placed:
-            return False, 0.0, float(np.sort(self.scores)[-3:].sum())
-        if self.agreement is None:
-            return True, total, 0.0
-        return True, self.agreement, total
-
-
-def is_sure(attempt: Attempt) -> bool:
-    """Return whether to look no further."""
-    if not attempt.is_placed:
-        return False
-    if attempt.agreement is None:
-        return bool(attempt.used.all())
-    return attempt.agreement > _SURE
+# As it is, upside down, and mirrored either way.
+_FLIPS = np.array([(1, 1), (-1, -1), (-1, 1), (1, -1)])
 
 
 class _Locator:
@@ -117,9 +58,10 @@ class _Locator:
         self.resolve = float(np.clip(resolve, 400, 900))
         most = max(page.page.shape) / float(np.clip(3 * resolve, 900, 1800))
         self.fine = page.halved(_HALVED * most)
-        self.from_page = np.linalg.inv(self.fine.to_page)
+        self.from_page = self.fine.from_page
         self.views = Views(self.fine.image)
         self.evidence = PageEvidence(self.views, form)
+        self._seen: dict[tuple[Attempt, bool], np.ndarray] = {}
 
     def _coarse(self, zoom: float) -> View:
         """Return the page at search scale; maps lead to pixels of the fine view."""
@@ -155,10 +97,10 @@ class _Locator:
         pixel = float(np.sqrt(1 / np.linalg.det(guess.matrix[:2, :2])))
         xy = apply_homography(rough, self.form_xy)
         scores = np.zeros(len(xy))
-        for i in np.flatnonzero(guess.chosen >= 0).tolist():
-            at = found.candidates[i][0][guess.chosen[i]]
-            at = apply_homography(found.back, at)
-            xy[i], scores[i] = self._match(i, at, rough, 2.5 * pixel)
+        seen = np.flatnonzero(guess.chosen >= 0)
+        at = np.array([found.candidates[i][0][guess.chosen[i]] for i in seen])
+        at = apply_homography(found.back, at)
+        xy[seen], scores[seen] = self._match(seen, at, rough, 2.5 * pixel)
         best = None
         for least in (_STRONG, self.min_score, CANDIDATE):
             if (scores >= least).sum() >= 3:
@@ -173,31 +115,39 @@ class _Locator:
         # With the map known better, look again for what is missing or was
         # matched in a window that did not stand quite upright.
         matrix = self.from_page @ best.homography
-        for i in np.flatnonzero(~(flat & good)).tolist():
-            far = 4.0 * pixel if best.used[i] else _NEAR * self.long
-            xy[i], scores[i] = self._look_again(i, matrix, far)
+        again = np.flatnonzero(~(flat & good))
+        far = np.where(best.used[again], 4.0 * pixel, _NEAR * self.long)
+        for radius in np.unique(far):
+            some = again[far == radius]
+            xy[some], scores[some] = self._look_again(some, matrix, radius)
         return self._best_fit(turn, xy, scores, scores >= self.min_score)
 
     def _look_again(
-        self, index: int, matrix: np.ndarray, far: float
-    ) -> tuple[np.ndarray, float]:
-        """Match a mark where a map puts it, and further off if it is strong."""
-        at = apply_homography(matrix, self.form_xy[index])
-        place, score = self._match(index, at, matrix, far)
-        if score < self.min_score:
-            other = self._match(index, at, matrix, 3 * _NEAR * self.long)
-            if other[1] >= _STRONG:
-                return other
-        return place, score
+        self, which: np.ndarray, matrix: np.ndarray, radius: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Match marks where a map puts them, and further off if they are strong."""
+        at = apply_homography(matrix, self.form_xy[which])
+        places, scores = self._match(which, at, matrix, radius)
+        weak = np.flatnonzero(scores < self.min_score)
+        if weak.size:
+            wide = 3 * _NEAR * self.long
+            others, found = self._match(which[weak], at[weak], matrix, wide)
+            strong = found >= _STRONG
+            places[weak[strong]], scores[weak[strong]] = others[strong], found[strong]
+        return places, scores
 
     def _match(
-        self, index: int, at: np.ndarray, matrix: np.ndarray, radius: float
-    ) -> tuple[np.ndarray, float]:
-        mark = self.marks[index]
-        local = jacobian(matrix, self.form_xy[index])
-        scale = float(np.sqrt(abs(np.linalg.det(local))))
-        return match_mark(
-            self.fine.image, mark, xy=at, jacobian=local, scale=scale, radius=radius
+        self, which: np.ndarray, at: np.ndarray, matrix: np.ndarray, radius: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Match marks near places on the fine view; the map says how they stand."""
+        local = jacobian(matrix, self.form_xy[which])
+        return match_marks(
+            self.fine.image,
+            [self.marks[i] for i in which.tolist()],
+            xy=at,
+            jacobians=local,
+            scales=np.sqrt(np.abs(np.linalg.det(local))).tolist(),
+            radius=radius,
         )
 
     def _best_fit(
@@ -233,27 +183,24 @@ class _Locator:
         """Return how well the printed lines agree with a map to page pixels."""
         return self.evidence.agreement(self.from_page @ homography)
 
-    def seen_as(
-        self,
-        attempt: Attempt,
-        flips: tuple[tuple[int, int], ...],
-        thorough: bool = False,
-    ) -> np.ndarray:
-        """Return how well the print agrees as it is and flipped on its marks."""
-        middle = self.form_xy.min(axis=0) + self.form_xy.max(axis=0)
-        signs = np.array([(1, 1), *flips])
-        flipped = np.zeros((len(signs), 3, 3))
-        flipped[:, (0, 1), (0, 1)], flipped[:, 2, 2] = signs, 1.0
-        flipped[:, :2, 2] = np.where(signs < 0, middle, 0.0)
-        maps = self.from_page @ attempt.homography @ flipped
-        agreements = self.evidence.agreements(maps, thorough=thorough)
-        return np.zeros(len(signs)) if agreements is None else agreements
+    def seen_as(self, attempt: Attempt, thorough: bool = False) -> np.ndarray:
+        """Return how the print agrees: as it is, upside down, mirrored either way."""
+        if (attempt, thorough) not in self._seen:
+            middle = self.form_xy.min(axis=0) + self.form_xy.max(axis=0)
+            flips = np.zeros((len(_FLIPS), 3, 3))
+            flips[:, (0, 1), (0, 1)], flips[:, 2, 2] = _FLIPS, 1.0
+            flips[:, :2, 2] = np.where(_FLIPS < 0, middle, 0.0)
+            maps = self.from_page @ attempt.homography @ flips
+            # To choose among four, half of the points do as well.
+            seen = self.evidence.agreements(maps, thorough=thorough, every=2)
+            self._seen[attempt, thorough] = np.zeros(4) if seen is None else seen
+        return self._seen[attempt, thorough]
 
     def is_oriented(self, attempt: Attempt) -> bool:
         """Return whether the print tells upright from upside down."""
         if attempt.agreement is None:
             return False
-        upright, upside_down = self.seen_as(attempt, ((-1, -1),))
+        upright, upside_down, *_ = self.seen_as(attempt)
         return bool(upside_down < 0.5 * upright)
 
     def is_mirrored(self, attempt: Attempt) -> bool:
@@ -262,7 +209,7 @@ class _Locator:
             return False
         # With all marks in place the coarse scale is enough to tell.
         thorough = not attempt.used.all()
-        upright, *mirrored = self.seen_as(attempt, ((-1, 1), (1, -1)), thorough)
+        upright, _, *mirrored = self.seen_as(attempt, thorough)
         return bool(max(mirrored) > upright + 0.05)
 
     def finish(self, attempts: list[Attempt]) -> list[Attempt]:

@@ -64,11 +64,14 @@ class DrawnMark:
         float32; ink 0 to 1, and what each pixel counts.
     at : ndarray of shape (2,)
         Pixel of the reference point, x and y.
+    profile : tuple of ndarray, optional
+        Ink along x and along y, of which the ink is the product.
     """
 
     ink: np.ndarray
     weight: np.ndarray
     at: np.ndarray
+    profile: tuple[np.ndarray, np.ndarray] | None = None
 
     @cached_property
     def is_full(self) -> bool:
@@ -205,14 +208,20 @@ def _draw_rectangles(
     start = np.floor(low).astype(int)
     width, height = (np.ceil(high).astype(int) - start + 1).tolist()
     ink = np.zeros((height, width), np.float32)
-    for x1, y1, x2, y2 in boxes:
-        ink += np.outer(
-            _coverage(y1, y2, start[1], height), _coverage(x1, x2, start[0], width)
-        ).astype(np.float32)
+    profiles = [
+        (
+            _coverage(x1, x2, start[0], width).astype(np.float32),
+            _coverage(y1, y2, start[1], height).astype(np.float32),
+        )
+        for x1, y1, x2, y2 in boxes
+    ]
+    for along_x, along_y in profiles:
+        ink += np.outer(along_y, along_x)
     if solid:
         weight = np.ones_like(ink)
     else:
         # Only the surround of the lines counts: what is written inside does not.
         side = 2 * round(margin) + 1
         weight = cv2.dilate((ink > 0).astype(np.float32), np.ones((side, side)))
-    return DrawnMark(ink, weight, -start.astype(float))
+    profile = profiles[0] if solid else None
+    return DrawnMark(ink, weight, -start.astype(float), profile)

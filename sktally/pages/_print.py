@@ -124,31 +124,30 @@ class FormPrint:
         self._points = np.array(points, np.float32)
         expected = _even_out((255 - 255 * drawn).astype(np.uint8)).ravel()[near]
         self._expected = expected - expected.mean() if expected.size else expected
-        self._power = float((self._expected**2).sum())
 
     def agreement(
-        self, even: np.ndarray, homographies: np.ndarray
+        self, even: np.ndarray, homographies: np.ndarray, every: int = 1
     ) -> np.ndarray | None:
         """Return the correlation of a page, evened out, with the drawn print.
 
         One for each of the maps ``(n, 3, 3)`` from form units to pixels of `even`;
-        None where nothing is drawn.
+        None where nothing is drawn. Of the points, so manieth are looked at.
         """
         if not self._expected.size:
             return None
-        mapped = homographies.astype(np.float32) @ self._points
-        at = (mapped[:, :2] / mapped[:, 2:]).transpose(0, 2, 1)
-        seen = cv2.remap(
-            even, at, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        )
-        seen -= seen.mean(axis=1, keepdims=True)
+        expected = self._expected[::every]
+        mapped = homographies.astype(np.float32) @ self._points[:, ::every]
+        x, y = mapped[:, 0] / mapped[:, 2], mapped[:, 1] / mapped[:, 2]
+        seen = cv2.remap(even, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        seen -= seen.sum(axis=1, keepdims=True) / np.float32(seen.shape[1])
         power = (seen * seen).sum(axis=1) + 1e-3 * seen.shape[1]
-        return np.asarray(seen @ self._expected / np.sqrt(power * self._power))
+        power *= float(expected @ expected)
+        return np.asarray(seen @ expected / np.sqrt(power))
 
 
 def _even_out(page: np.ndarray) -> np.ndarray:
     # A pen is darker than any line: cut, so that it counts no more.
-    soft = cv2.GaussianBlur(page, (0, 0), _BLUR)
+    soft = cv2.GaussianBlur(page, (5, 5), _BLUR)  # further off it weighs nothing
     return even_out(soft, _WINDOW, _FLOOR, 1.5)
 
 
@@ -203,9 +202,8 @@ class PageEvidence:
     def _level(self, side: float) -> tuple[FormPrint, np.ndarray, np.ndarray]:
         if side not in self._levels:
             view = self._views.reduced(side)
-            to_view = np.linalg.inv(view.to_page)
             drawn = _form_print(self._form, side)
-            self._levels[side] = (drawn, _even_out(view.image), to_view)
+            self._levels[side] = (drawn, _even_out(view.image), view.from_page)
         return self._levels[side]
 
     def agreement(
@@ -229,16 +227,17 @@ class PageEvidence:
         return None if scores is None else float(scores[0])
 
     def agreements(
-        self, homographies: np.ndarray, *, thorough: bool = False
+        self, homographies: np.ndarray, *, thorough: bool = False, every: int = 1
     ) -> np.ndarray | None:
         """Return the agreement of each of several maps ``(n, 3, 3)``.
 
-        All are compared at the same scales: the first map decides which.
+        All are compared at the same scales, the first map decides which, and at
+        every so manieth point.
         """
         best = None
         for side in self._sides:
             drawn, even, to_view = self._level(side)
-            scores = drawn.agreement(even, to_view @ homographies)
+            scores = drawn.agreement(even, to_view @ homographies, every)
             if scores is None:
                 return None
             best = scores if best is None else np.maximum(best, scores)

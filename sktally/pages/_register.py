@@ -19,7 +19,8 @@ from sktally.exceptions import (
     TallyWarning,
 )
 from sktally.form import TallyForm, load_form
-from sktally.pages._locate import Attempt, locate_form
+from sktally.pages._attempt import Attempt
+from sktally.pages._locate import locate_form
 from sktally.pages._reference import register_by_reference
 from sktally.pages._registration import AnchorHit, Registration
 from sktally.pages._snap import SHARP, snap_fields
@@ -116,8 +117,9 @@ def register_page(
     and again in a small upright window on a finer one, to a fraction of a pixel.
     Three marks give an affine map, four or more a projective one. Where marks
     disagree or one is missing, the printed lines decide. Each field is then moved
-    onto its own frame. Only when this fails are other scales and the whole page
-    searched. Cost: about 6 ms for a page of 1700 x 2200 pixels on one core.
+    onto its own frame, unless it lies there. Only when this fails are other scales
+    and the whole page searched. Cost: about 4 ms for a page of 1700 x 2200 pixels on
+    one core.
 
     Examples
     --------
@@ -186,14 +188,16 @@ def _evidence(attempt: Attempt) -> float:
 
 
 def _hits(form: TallyForm, attempt: Attempt) -> tuple[AnchorHit, ...]:
-    hits = []
-    for i, anchor in enumerate(form.anchors):
-        own = attempt.owners == i
-        x, y = attempt.xy[own].mean(axis=0)
-        found = bool(2 * attempt.used[own].sum() > own.sum())
-        score = float(np.clip(attempt.scores[own].mean(), 0, 1))
-        hits.append(AnchorHit(anchor.name, score, found, (float(x), float(y))))
-    return tuple(hits)
+    # An anchor may have several marks: the mean of each.
+    known = np.column_stack([attempt.xy, attempt.scores, attempt.used])
+    means = np.zeros((len(form.anchors), known.shape[1]))
+    np.add.at(means, attempt.owners, known)
+    means /= np.bincount(attempt.owners)[:, None]
+    hits = zip(form.anchors, means.tolist(), strict=True)
+    return tuple(
+        AnchorHit(anchor.name, min(max(score, 0.0), 1.0), used > 0.5, (x, y))
+        for anchor, (x, y, score, used) in hits
+    )
 
 
 def _hint(form: TallyForm) -> str:
@@ -282,11 +286,10 @@ def _check_boxes(
 ) -> None:
     """Refuse a page that does not show all boxes, or not their frames."""
     height, width = shape[:2]
-    sides = np.linalg.norm(quads[..., 2, :] - quads[..., 0, :], axis=-1)
-    slack = 0.1 * sides[..., None]
-    x, y = quads[..., 0], quads[..., 1]
-    outside = (x < -slack) | (x > width + slack) | (y < -slack) | (y > height + slack)
-    lost = np.flatnonzero(outside.any(axis=(1, 2)))
+    slack = 0.1 * np.linalg.norm(quads[..., 2, :] - quads[..., 0, :], axis=-1)
+    beyond = np.maximum(-quads, quads - np.array([width, height])).max(axis=(2, 3))
+    outside = beyond > slack
+    lost = np.flatnonzero(outside.any(axis=1))
     if lost.size:
         names = ", ".join(repr(form.fields[i].name) for i in lost[:6])
         raise RegistrationError(

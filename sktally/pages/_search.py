@@ -6,14 +6,16 @@ coarse affine maps with the candidates that agree with each.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
 from sktally.form import TallyForm
 from sktally.pages._anchors import find_mark
-from sktally.pages._fit import Guess, guess_affine
+from sktally.pages._fit import Guess, guess_affine, guess_at_once
 from sktally.pages._marks import Mark, draw_mark
 from sktally.pages._registration import apply_homography, turn_page
 
@@ -72,15 +74,16 @@ class Found:
 
     Attributes
     ----------
-    guesses : list of Guess
-        Coarse maps from form units to pixels as searched, best first.
+    guesses : iterator of Guess
+        Coarse maps from form units to pixels as searched, best first; the first
+        mostly does, so the others are sought only when asked for.
     candidates : list of (xy, scores)
         For each mark its candidates, in pixels as searched.
     back : ndarray of shape (3, 3)
         From pixels as searched to pixels of the image that was given.
     """
 
-    guesses: list[Guess]
+    guesses: Iterator[Guess]
     candidates: list[tuple[np.ndarray, np.ndarray]]
     back: np.ndarray
 
@@ -122,15 +125,26 @@ def search_page(
     form_xy = np.array([mark.xy for mark in marks], float)
     candidates = _candidates(image.astype(np.float32), form, marks, expected, plan)
     windows = plan.zoom is None
-    guesses = guess_affine(
+    guesses = _guesses(
         form_xy,
         candidates,
         expected=expected,
         tolerance=(_AGREE if windows else _AGREE_LOOSELY) * max(image.shape),
         limits=_FILLED if windows else _LOOSE,
-        count=2,
     )
     return Found(guesses, candidates, back)
+
+
+def _guesses(
+    form_xy: np.ndarray, candidates: list[tuple[np.ndarray, np.ndarray]], **how: Any
+) -> Iterator[Guess]:
+    """Guess where the form lies, first as cheaply as can be."""
+    first = guess_at_once(form_xy, candidates, **how)
+    if first is not None:
+        yield first
+    for guess in guess_affine(form_xy, candidates, count=2, **how):
+        if first is None or guess.chosen.any():  # else the first once more
+            yield guess
 
 
 def _expected(
@@ -196,7 +210,10 @@ def _search(
     image: np.ndarray, drawn: list, window: tuple, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Search for a mark in several sizes and merge what is found."""
-    found = [find_mark(image, ink, window=window, count=count) for ink in drawn]
+    found = [
+        find_mark(image, ink, window=window, count=count, least=CANDIDATE)
+        for ink in drawn
+    ]
     xy = np.concatenate([places for places, _ in found])
     scores = np.concatenate([values for _, values in found])
     kept: list[int] = []

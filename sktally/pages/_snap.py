@@ -18,6 +18,7 @@ from sktally.pages._frames import (
     sample_patches,
     take,
 )
+from sktally.pages._in_place import SHARP, fit_in_place
 from sktally.pages._refine import (
     NOISE,
     box_shifts,
@@ -32,11 +33,7 @@ from sktally.pages._view import Views, as_views
 
 __all__ = ["SHARP", "snap_fields"]
 
-SHARP = 0.6  # a frame that fits so well needs no further search
 _AT_ONCE = 40  # fields; OpenCV samples from images of up to 32,767 rows
-# A frame that is off by `step` fits as well moved by twice that; a quarter is taken
-# off, for corners move further than their field where size or slant are off too.
-_ASIDE = 1.5
 # What the score loses where boxes move by themselves to the limit. Curled paper costs
 # a page less than places one box off, which such moves help most: with 0.1 these score
 # 0.55 at most on pages 121-250 of indonesia-2024, without 0.62 (benchmarks/one_off.py).
@@ -109,37 +106,19 @@ def snap_fields(
         return quads, scores
     views = as_views(page)
     frames = form_frames(form.fields, float(reach))
+    if step > 0:
+        scores[frames.field], fits = fit_in_place(views, homography, frames, step)
+        if fits.all():
+            return quads, scores
+        frames = frames.part(~fits)
     for first in range(0, len(frames), _AT_ONCE):
         some = frames.part(slice(first, first + _AT_ONCE))
         patches = sample_patches(views, homography, some)
-        if step > 0:
-            scores[some.field], fits = _in_place(
-                views.page, homography, patches, some, step
-            )
-            some, patches = some.part(~fits), patches[~fits]
-        if len(some):
-            moved, scored = _search(views.page, homography, patches, some, plain, stay)
-            far = _is_far(moved, quads[some.field], step)
-            quads[some.field[far]] = moved[far]
-            scores[some.field] = scored
+        moved, scored = _search(views.page, homography, patches, some, plain, stay)
+        far = _is_far(moved, quads[some.field], step)
+        quads[some.field[far]] = moved[far]
+        scores[some.field] = scored
     return quads, scores
-
-
-def _in_place(
-    page: np.ndarray,
-    homography: np.ndarray,
-    patches: np.ndarray,
-    frames: Frames,
-    step: float,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how each field fits where it is, and whether it would best stay."""
-    aside = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])[:, None, None, :]
-    moved = frames.points + aside * (_ASIDE * step * frames.height)[:, None, None]
-    values = take(patches, moved)
-    contrast = (frames.weights @ values[..., None])[..., 0]
-    stays = (contrast[0] >= contrast[1:].max(axis=0)).all(axis=1)
-    scores = _score(values[0], frames, _in_view(page, homography, frames, moved[0]))
-    return scores, stays & (scores >= SHARP)
 
 
 def _search(

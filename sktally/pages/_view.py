@@ -25,10 +25,11 @@ _BLURRED = 5  # larger squares are blurred no faster than areas are averaged
 
 @dataclass(frozen=True)
 class View:
-    """A reduced page: its pixels, and the map from them to those of the page."""
+    """A reduced page: its pixels, and the maps to those of the page and back."""
 
     image: np.ndarray
     to_page: np.ndarray
+    from_page: np.ndarray
 
 
 class Views:
@@ -65,10 +66,11 @@ def reduce_page(page: np.ndarray, long_side: float) -> View:
 def _reduce(page: np.ndarray, factor: int) -> View:
     factor = min(factor, *page.shape)
     if factor == 1:
-        return View(page, np.eye(3))
+        return View(page, np.eye(3), np.eye(3))
     shift = (factor - 1) / 2
     to_page = np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1.0]])
-    return View(shrink_image(page, factor), to_page)
+    from_page = np.array([[1, 0, -shift], [0, 1, -shift], [0, 0, factor]]) / factor
+    return View(shrink_image(page, factor), to_page, from_page)
 
 
 def shrink_image(image: np.ndarray, factor: int) -> np.ndarray:

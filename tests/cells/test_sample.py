@@ -94,3 +94,14 @@ def test_more_boxes_than_one_remap_can_hold(page):
 
 def test_no_box_at_all(page):
     assert sample_cells(page, np.full((2, 3, 4, 2), np.nan)).sum() == 0
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.4, -500.0, 900.0])
+def test_rows_between_boxes_do_not_matter(shift):
+    page = np.random.default_rng(0).integers(0, 256, (700, 300), np.uint8)
+    box = np.array([[100, 40], [220, 40], [220, 180], [100, 180]], float)
+    quads = np.stack([box, box + [0, 450], box + [20, 470 + shift]])
+    cells = sample_cells(page, quads, cell_size=40)
+    assert cells.reshape(3, -1).std(axis=1).min() > 0
+    page[260:420] = 0
+    assert np.array_equal(sample_cells(page, quads, cell_size=40), cells)

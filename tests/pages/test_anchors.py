@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from sktally import FormError, TallyForm
-from sktally.pages._anchors import find_mark, match_mark
+from sktally.pages._anchors import _correlate, find_mark, match_mark, match_marks
 from sktally.pages._fit import (
     fit_marks,
     fit_residual,
     guess_affine,
+    guess_at_once,
     is_plausible,
     jacobian,
 )
@@ -168,6 +171,32 @@ class TestMatching:
         )
         assert score == 0
 
+    def test_several_are_matched_as_each_alone(self):
+        marks = [MARKS[kind]() for kind in ("square", "corner", "square")]
+        page = np.random.default_rng(0).integers(0, 256, (220, 260), np.uint8)
+        page = np.minimum(page, paint(marks[0], np.eye(3)))
+        xy = np.array([mark.xy for mark in marks]) + [[1, 2], [2, -1], [-3, 0]]
+        turns = np.array([[[1, 0.1 * i], [-0.1 * i, 1]] for i in range(3)])
+        places, scores = match_marks(
+            page, marks, xy=xy, jacobians=turns, scales=[1.0, 1.0, 1.0], radius=6
+        )
+        for i, mark in enumerate(marks):
+            alone = match_mark(
+                page, mark, xy=xy[i], jacobian=turns[i], scale=1.0, radius=6
+            )
+            assert np.allclose(places[i], alone[0], atol=1e-3)
+            assert scores[i] == pytest.approx(alone[1], abs=1e-4)
+
+    @pytest.mark.parametrize("size", [[20, 20], [31, 14]])
+    def test_product_of_bars_is_the_correlation_with_a_rectangle(self, size):
+        mark = form_marks(one_mark_form(**(SQUARE | {"size": size})))[0]
+        drawn = draw_mark(mark, (0.7, 0.7), 14.0)
+        image = np.random.default_rng(0).normal(200, 30, (70, 90)).astype(np.float32)
+        plain = replace(drawn, profile=None)
+        assert np.allclose(
+            _correlate(image[None], drawn), _correlate(image[None], plain), atol=1e-4
+        )
+
     def test_candidates_come_best_first_and_apart(self):
         mark = MARKS["square"]()
         page = paint(mark, np.eye(3))
@@ -325,6 +354,19 @@ class TestGuess:
         assert self.guess(mirrored) == []
         large = [((2 * xy)[None], one) for xy in 3 * FORM_XY[:4]]
         assert self.guess(large) == []
+
+    def test_best_candidates_that_agree_need_no_other(self):
+        right, found = self.candidates(0, np.random.default_rng(0))
+        options = {"expected": np.diag([3.0, 3, 1]), "tolerance": 10}
+        options["limits"] = (0.7, 1.4, 1.3, 15)
+        guess = guess_at_once(FORM_XY[:4], found, **options)
+        assert np.allclose(apply_homography(guess.matrix, FORM_XY[:4]), right)
+        assert guess.support == pytest.approx(3.2)
+        found[2][0][0] += [30, 0]
+        assert guess_at_once(FORM_XY[:4], found, **options) is None
+        assert guess_at_once(FORM_XY[:3], found[:3], **options) is None
+        mirrored = [(xy * [-1, 1], scores) for xy, scores in found]
+        assert guess_at_once(FORM_XY[:4], mirrored, **options) is None
 
     def test_nothing_found(self):
         nothing = [(np.empty((0, 2)), np.empty(0))] * 4

@@ -220,3 +220,28 @@ def test_one_box_that_is_off_is_seen():
     off = (quads - form_quads(form))[0, :, :, 1].mean(axis=1)
     assert off[2] > 2
     assert off[0] < 1.5
+
+
+@pytest.mark.parametrize("step", [(5, 0), (0, -5), (3.5, 3.5)])
+def test_a_frame_off_by_more_than_a_step_is_not_left_there(step):
+    form = form_of(SEPARATE)
+    quads, _ = snap_fields(draw(form, *step), form, np.eye(3), reach=0.3, step=0.04)
+    assert np.abs(quads - form_quads(form) - step).max() < 1.2
+
+
+def test_shadow_across_a_field_does_not_move_it():
+    form = form_of(SEPARATE)
+    shade = np.linspace(0.35, 1.0, 600)
+    page = (draw(form) * shade).astype(np.uint8)
+    quads, scores = snap_fields(page, form, np.eye(3), step=0.04)
+    np.testing.assert_allclose(quads, form_quads(form))
+    assert scores[0] > 0.6
+
+
+def test_a_frame_partly_out_of_view_is_searched():
+    form = form_of(SEPARATE)
+    page = draw(form)[:, :368]  # the last box ends at 360
+    quads, scores = snap_fields(page, form, np.eye(3), step=0.04)
+    assert np.abs(quads - form_quads(form)).max() < 1.5
+    _, cut = snap_fields(page[:, :330], form, np.eye(3), step=0.04)
+    assert cut[0] < scores[0] - 0.2
