@@ -90,7 +90,7 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
     remove_frame=False, remove_dots=False, center=False)`` does no more than
     resize and divide by 255.
 
-    The cost is about 0.1 ms a cell of 40 x 40 pixels, one thread.
+    ``benchmarks/read_speed.py`` prints what it costs.
 
     References
     ----------

@@ -287,7 +287,7 @@ def make_digit_cells(
     closed 4, looped 2, ...), held as control points of pen strokes. A writer prefers
     one form of each, and has slant, width, size, pen, ink, shake and tremor; single
     digits scatter about these. Strokes are drawn four times larger, reduced to the
-    resolution of the page, damaged there and enlarged. About 2,000 cells a second.
+    resolution of the page, damaged there and enlarged.
     The same `random_state` gives the same cells on the same versions of NumPy and
     OpenCV.
 

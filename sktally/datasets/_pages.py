@@ -160,8 +160,8 @@ def make_tally_pages(
 
     Notes
     -----
-    A page of 850 x 1100 pixels takes 10 to 40 ms. The same `random_state` gives the
-    same pages on the same versions of NumPy and OpenCV.
+    The same `random_state` gives the same pages on the same versions of NumPy and
+    OpenCV.
 
     Examples
     --------

@@ -81,7 +81,7 @@ class Augmentation:
     Notes
     -----
     There are no flips: a mirrored 2 is no digit, and a 6 turned over is a 9.
-    Geometry is one bilinear resampling; 128 cells of 28 x 28 take some 10 ms.
+    Geometry is one bilinear resampling.
 
     References
     ----------

@@ -118,8 +118,7 @@ def register_page(
     Three marks give an affine map, four or more a projective one. Where marks
     disagree or one is missing, the printed lines decide. Each field is then moved
     onto its own frame, unless it lies there. Only when this fails are other scales
-    and the whole page searched. Cost: about 4 ms for a page of 1700 x 2200 pixels on
-    one core.
+    and the whole page searched. ``benchmarks/read_speed.py`` prints what it costs.
 
     Examples
     --------
