@@ -18,7 +18,7 @@ _EXPORTS = {
         "make_digit_cells",
         "make_tally_pages",
     ],
-    "sktally.digits": ["CNNClassifier"],
+    "sktally.digits": ["CNNClassifier", "select_queries"],
     "sktally.exceptions": [
         "FormError",
         "FormMismatchError",

@@ -2,13 +2,15 @@
 
 `CNNClassifier` is a scikit-learn classifier for small images; it takes cells
 ``(n_samples, height, width)``, colour images ``(n_samples, height, width, 3)`` or
-flat rows. Importing this subpackage imports torch.
+flat rows. `select_queries` chooses the cells that a person should label next.
+Importing this subpackage imports torch.
 """
 
 from sktally.digits._augment import PRESETS as AUGMENT_PRESETS
 from sktally.digits._augment import Augmentation, augment_cells
 from sktally.digits._classifier import CNNClassifier
 from sktally.digits._network import DigitNetwork
+from sktally.digits._queries import select_queries
 
 __all__ = [
     "AUGMENT_PRESETS",
@@ -16,4 +18,5 @@ __all__ = [
     "CNNClassifier",
     "DigitNetwork",
     "augment_cells",
+    "select_queries",
 ]

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktally.digits._layers import draw_weights, exact_linear
+from sktally.digits._layers import ExactLinear, draw_weights
 
 __all__ = ["ResNet18", "VGG16"]
 
@@ -68,14 +68,14 @@ class VGG16(nn.Module):
             nn.Linear(self.dense, self.dense),
             nn.ReLU(),
             nn.Dropout(self.dropout),
-            nn.Linear(self.dense, n_classes),
+            ExactLinear(self.dense, n_classes),
         )
         draw_weights(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return logits ``(n, n_classes)`` of images ``(n, channels, h, w)``."""
-        x = self.avgpool(self.features(_three_channels(x))).flatten(1)
-        return exact_linear(self.classifier[-1], self.classifier[:-1](x))
+        x = self.avgpool(self.features(_three_channels(x)))
+        return self.classifier(x.flatten(1))
 
 
 class _Residual(nn.Module):
@@ -128,7 +128,7 @@ class ResNet18(nn.Module):
             second = _Residual(count, count, 1)
             self.add_module(f"layer{i}", nn.Sequential(first, second))
             width = count
-        self.fc = nn.Linear(width, n_classes)
+        self.fc = ExactLinear(width, n_classes)
         draw_weights(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -137,4 +137,4 @@ class ResNet18(nn.Module):
         x = functional.max_pool2d(x, 3, 2, 1)
         for i in range(1, len(self.widths) + 1):
             x = getattr(self, f"layer{i}")(x)
-        return exact_linear(self.fc, x.mean((2, 3)))
+        return self.fc(x.mean((2, 3)))

@@ -239,6 +239,37 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         images = _input.images_for_predict(self, X)
         return self.net_.probabilities(images)
 
+    def hidden_features(self, X):
+        """Return the activations of the last hidden layer.
+
+        They are what the output layer is given: a description of each cell in which
+        cells that look alike to the network are near each other.
+
+        Parameters
+        ----------
+        X : array-like
+            Cells as in `fit`.
+
+        Returns
+        -------
+        ndarray of float32 ``(n_samples, n_features)``
+            As many columns as the last hidden layer has units, 70 by default. A
+            cell's row does not depend on the other cells of the call.
+
+        Raises
+        ------
+        TallyError
+            If the images are of another size than in `fit`, or a network of the
+            user's own does not define its output layer last.
+
+        See Also
+        --------
+        sktally.digits.select_queries : Chooses diverse cells by them.
+        """
+        check_is_fitted(self)
+        images = _input.images_for_predict(self, X)
+        return self.net_.hidden_features(images)
+
     def predict(self, X):
         """Return the most probable label of each cell.
 

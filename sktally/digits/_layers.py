@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["draw_weights", "exact_linear", "freeze", "hold_still", "weight_layers"]
+__all__ = ["ExactLinear", "draw_weights", "freeze", "hold_still", "weight_layers"]
 
 
 def weight_layers(module: nn.Module) -> list[list[str]]:
@@ -64,14 +64,19 @@ def hold_still(module: nn.Module, names: list[str]) -> None:
         module.get_submodule(name).training = False
 
 
-def exact_linear(layer: nn.Linear, x: torch.Tensor) -> torch.Tensor:
-    """Return the logits of an output layer, in float32 or better.
+class ExactLinear(nn.Linear):
+    """An output layer whose logits are float32 or better.
 
     bfloat16 would leave 8 bits to each logit: ties and coarse probabilities.
     """
-    with torch.autocast(x.device.type, enabled=False):
-        x = x.float()
-        if layer.training or x.device.type != "cpu":
-            return layer(x)
-        # in float32 a row's place in the batch shows in the last bit
-        return functional.linear(x.double(), layer.weight.double(), layer.bias.double())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return logits ``(n, n_classes)``."""
+        with torch.autocast(x.device.type, enabled=False):
+            x = x.float()
+            if self.training or x.device.type != "cpu":
+                return super().forward(x)
+            # in float32 a row's place in the batch shows in the last bit
+            return functional.linear(
+                x.double(), self.weight.double(), self.bias.double()
+            )

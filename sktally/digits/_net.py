@@ -21,7 +21,7 @@ from sktally.digits._callbacks import (
     Stop,
 )
 from sktally.digits._feed import CellBatches, CellDataset
-from sktally.digits._layers import hold_still
+from sktally.digits._layers import hold_still, weight_layers
 from sktally.exceptions import TallyError
 
 __all__ = ["DigitNet", "LabelSetLoss", "has_bfloat16", "images_to_tensor"]
@@ -236,6 +236,33 @@ class DigitNet(NeuralNet):
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Return float32 ``(n, n_classes)`` in batches of one fixed size."""
+        return self._in_batches(images, lambda batch: self.infer(batch).softmax(1))
+
+    def hidden_features(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 ``(n, n_features)``, what the last weight layer is given."""
+        last = self.module_.get_submodule(weight_layers(self.module_)[-1][0])
+        seen: list[torch.Tensor] = []
+        hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+
+        def answer(batch: torch.Tensor) -> torch.Tensor:
+            seen.clear()
+            self.infer(batch)
+            if len(seen) != 1 or len(seen[0]) != len(batch):
+                raise TallyError(
+                    f"hidden_features: expected {type(self.module_).__name__} to call "
+                    f"its last weight layer, a {type(last).__name__}, once for each "
+                    f"batch of images, got {len(seen)} calls; define the output layer "
+                    "last in the network"
+                )
+            return seen[0].flatten(1)
+
+        try:
+            return self._in_batches(images, answer)
+        finally:
+            hook.remove()
+
+    def _in_batches(self, images: np.ndarray, answer) -> np.ndarray:
+        """Return `answer` of all images, float32, in batches of one fixed size."""
         answers = []
         for start in range(0, len(images), PREDICT_BATCH):
             chunk = np.array(images[start : start + PREDICT_BATCH])
@@ -245,6 +272,7 @@ class DigitNet(NeuralNet):
                 chunk = np.concatenate([chunk, filler])
             with torch.inference_mode():
                 self.module_.eval()
-                logits = self.infer(torch.from_numpy(chunk))
-                answers.append(logits.softmax(1)[:n].float().cpu().numpy())
+                answers.append(
+                    answer(torch.from_numpy(chunk))[:n].float().cpu().numpy()
+                )
         return np.concatenate(answers)

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktally.digits._layers import draw_weights, exact_linear
+from sktally.digits._layers import ExactLinear, draw_weights
 from sktally.digits._options import blocks_of, smallest_side
 
 __all__ = ["ByteDropout", "DigitNetwork", "Pool"]
@@ -169,7 +169,7 @@ class DigitNetwork(nn.Module):
             norm = {"_norm": nn.BatchNorm1d(count)} if batch_norm else {}
             self._add(f"dense{i}", {"": nn.Linear(width_in, count), **norm})
             width_in = count
-        self._add("output", {"": nn.Linear(width_in, n_classes)})
+        self._add("output", {"": ExactLinear(width_in, n_classes)})
         self.dropout = ByteDropout(dropout)
         self.conv_dropout = ByteDropout(
             dropout if conv_dropout is None else conv_dropout
@@ -207,4 +207,4 @@ class DigitNetwork(nn.Module):
             for name in step:
                 x = getattr(self, name)(x)
             x = self.conv_dropout(x) if convolves else self.dropout(self.activation(x))
-        return exact_linear(self.output, x.flatten(1))
+        return self.output(x.flatten(1))

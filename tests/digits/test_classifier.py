@@ -470,3 +470,46 @@ def test_early_stopping_of_one_sample():
     model = CNNClassifier(classes=[0, 1], early_stopping=True)
     with pytest.raises(TallyError, match="at least 2 samples to hold one out, got 1"):
         model.fit(GOOD[:1], [0])
+
+
+def test_hidden_features_are_what_the_output_layer_is_given(fitted, digits):
+    X = digits[0][:101]
+    features = fitted.hidden_features(X)
+    assert features.shape == (101, 32) and features.dtype == np.float32
+    assert (features >= 0).all()  # after ReLU
+    output = fitted.net_.module_.output
+    logits = features @ output.weight.detach().numpy().T + output.bias.detach().numpy()
+    proba = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    assert np.allclose(proba, fitted.predict_proba(X), atol=1e-5)
+
+
+def test_hidden_features_do_not_depend_on_company(fitted, digits):
+    X = digits[0][:101]
+    features = fitted.hidden_features(X)
+    assert np.array_equal(fitted.hidden_features(X[::-1]), features[::-1])
+    assert np.array_equal(fitted.hidden_features(X[7:8]), features[7:8])
+    assert np.array_equal(fitted.hidden_features(X.reshape(101, 64)), features)
+    assert not fitted.net_.module_.output._forward_pre_hooks  # nothing left behind
+
+
+class OutputFirst(torch.nn.Module):
+    """Defines a layer last that it never calls."""
+
+    def __init__(self, n_classes, height, width):
+        super().__init__()
+        self.output = torch.nn.Linear(height * width, n_classes)
+        self.idle = torch.nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.output(x.flatten(1))
+
+
+def test_hidden_features_errors(digits, fitted):
+    X, y = digits
+    model = CNNClassifier(architecture=OutputFirst, max_epochs=1).fit(X[:60], y[:60])
+    with pytest.raises(TallyError, match="once for each batch .* got 0 calls; define"):
+        model.hidden_features(X[:2])
+    with pytest.raises(NotFittedError):
+        CNNClassifier().hidden_features(X[:2])
+    with pytest.raises(TallyError, match=r"expected images of shape \(8, 8\)"):
+        fitted.hidden_features(np.zeros((2, 9, 9)))

@@ -29,7 +29,7 @@ def test_pool_before_relu_gives_what_relu_before_pool_gives():
     h = functional.max_pool2d(network.conv1(x).relu(), 2)
     h = functional.max_pool2d(network.conv2(h).relu(), 2)
     h = network.output(network.dense1(h.flatten(1)).relu())
-    assert torch.allclose(network(x).float(), h, atol=1e-5)
+    assert torch.allclose(network(x), h, atol=1e-5)
 
 
 def test_small_images_are_padded_around_the_middle():
