@@ -18,7 +18,11 @@ _EXPORTS = {
         "make_digit_cells",
         "make_tally_pages",
     ],
-    "sktally.digits": ["CNNClassifier"],
+    "sktally.digits": [
+        "CNNClassifier",
+        "domain_cv",
+        "train_validation_test_target_split",
+    ],
     "sktally.exceptions": [
         "FormError",
         "FormMismatchError",

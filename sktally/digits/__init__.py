@@ -2,13 +2,16 @@
 
 `CNNClassifier` is a scikit-learn classifier for small images; it takes cells
 ``(n_samples, height, width)``, colour images ``(n_samples, height, width, 3)`` or
-flat rows. Importing this subpackage imports torch.
+flat rows. Around it stand the four sets of a study
+(`train_validation_test_target_split`) and scoring on another domain (`domain_cv`).
+Importing this subpackage imports torch.
 """
 
 from sktally.digits._augment import PRESETS as AUGMENT_PRESETS
 from sktally.digits._augment import Augmentation, augment_cells
 from sktally.digits._classifier import CNNClassifier
 from sktally.digits._network import DigitNetwork
+from sktally.digits._sets import domain_cv, train_validation_test_target_split
 
 __all__ = [
     "AUGMENT_PRESETS",
@@ -16,4 +19,6 @@ __all__ = [
     "CNNClassifier",
     "DigitNetwork",
     "augment_cells",
+    "domain_cv",
+    "train_validation_test_target_split",
 ]
