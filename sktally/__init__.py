@@ -21,6 +21,8 @@ _EXPORTS = {
     "sktally.digits": [
         "CNNClassifier",
         "domain_cv",
+        "paper_param_grid",
+        "search_results",
         "train_validation_test_target_split",
     ],
     "sktally.exceptions": [
