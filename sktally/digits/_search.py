@@ -47,11 +47,18 @@ def paper_param_grid(prefix="", *, epochs=(15, 20)):
     search_results : The table of a search.
     domain_cv : Train on one domain, score on another.
 
+    Notes
+    -----
+    The 48 settings are 840 passes over the training samples. A halving search trains
+    all for a few epochs and only the best third of them for longer, again and again:
+    ``HalvingGridSearchCV(CNNClassifier(), paper_param_grid(epochs=None),
+    resource="max_epochs", min_resources=2, max_resources=18)``.
+
     References
     ----------
     .. [1] M. Torres and F. Cantú (2022). "Learning to See: Convolutional Neural
        Networks for the Analysis of Social Science Data". Political Analysis 30(1),
-       113-131, sections 3.4 and 5.
+       113-131, sections 3.3 and 5.
 
     Examples
     --------
