@@ -18,7 +18,14 @@ _EXPORTS = {
         "make_digit_cells",
         "make_tally_pages",
     ],
-    "sktally.digits": ["CNNClassifier", "select_queries"],
+    "sktally.digits": [
+        "CNNClassifier",
+        "domain_cv",
+        "paper_param_grid",
+        "search_results",
+        "select_queries",
+        "train_validation_test_target_split",
+    ],
     "sktally.exceptions": [
         "FormError",
         "FormMismatchError",
