@@ -187,8 +187,8 @@ def fine_tuned(args, X, y, base_X, base_y):
 def blended(model: CNNClassifier, base: CNNClassifier, share: float) -> CNNClassifier:
     """Take `share` of the model's weights and the rest of its base's.
 
-    The mean of a network and of what it was fine-tuned from reads other hands better
-    than either, and those it was tuned on as well (M. Wortsman et al., Robust
+    The mean of a network and of what it was fine-tuned from forgets less of other
+    hands, and reads those it was tuned on nearly as well (M. Wortsman et al., Robust
     fine-tuning of zero-shot models, CVPR 2022). `--share` was chosen by MNIST test
     digits and synthetic pages of the form example, seeds 101-103.
     """
