@@ -291,7 +291,7 @@ def _cell_shape(form: TallyForm, cell_size: int) -> tuple[int, int]:
 
 def _summary(bad: list[PageReport], n_pages: int) -> str:
     """Say in one warning which pages were not read and why."""
-    shown = "; ".join(report.message for report in bad[:_MESSAGES_SHOWN])
+    shown = "; ".join(report.message.rstrip(".") for report in bad[:_MESSAGES_SHOWN])
     more = len(bad) - _MESSAGES_SHOWN
     return (
         f"{len(bad)} of {n_pages} pages were not read and their cells are absent: "

@@ -34,9 +34,8 @@ from sktally.pages._snap import snap_fields
 
 __all__ = ["register_by_reference"]
 
-# From pages 121-250 of indonesia-2024 (benchmarks/registration.py): the worst field of
-# pages in place scores 0.71 and more, mostly 0.92; a field that is one whole box off
-# up to 0.55, pages of other forms up to 0.43.
+# Between the worst field of pages in place, and of pages taken one row, column or box
+# off (benchmarks/one_off.py, pages 121-250 of indonesia-2024). Other forms score less.
 _GATE = 0.6
 _SURE = 0.75  # below it other starts are tried, and the best is taken
 _CHANCE = 12  # as many features agree with some place on a page of another form
