@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
@@ -17,15 +16,19 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_page, check_range
-from sktally.cells._sample import sample_cells
-from sktally.exceptions import FormError, TallyError, TallyWarning
+from sktally.cells._as_pages import as_pages
+from sktally.cells._sample import sample_cells, sample_step
+from sktally.exceptions import FormError, RegistrationError, TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
-from sktally.pages import Registration, read_page, register_page
+from sktally.pages import Registration, read_page, read_reduced, register_page
 
-__all__ = ["PageReport", "TallyCropper", "as_pages"]
+__all__ = ["PageReport", "TallyCropper"]
 
 # How many messages the one warning of a call spells out.
 _MESSAGES_SHOWN = 3
+# Pixels of a reduced page along a cell pixel: with less, cells would lack detail that
+# the scan has, since the form fills less of the page than expected.
+_LEAST_STEP = 0.9
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,10 @@ class TallyCropper(TransformerMixin, BaseEstimator):
 
     Notes
     -----
+    A grey JPEG file of more than twice the pixels that the cells need is decoded
+    smaller by 2, 4 or 8, which is quicker, unless the form is then not found on it or
+    turns out to fill but a part of the page; only where the form has anchors.
+
     Fields with fewer places than the longest are padded on the left with absent
     cells. A cell that exists is never 0 everywhere: a black one comes out as 1.
     Memory holds one page a thread and all cells.
@@ -241,12 +248,12 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         """Fill the cells `out` of one page and report on it."""
         status = "failed"
         try:
-            if isinstance(page, np.ndarray):
-                image = check_page(page, name)
-            else:
-                image = read_page(page)
+            image, factor = self._open(page, name)
             status = "rejected"
-            found = register_page(image, self.form_)
+            small = self._found_small(image) if factor > 1 else None
+            if factor > 1 and small is None:
+                image, factor = read_page(page), 1
+            found = small or register_page(image, self.form_)
             out[...] = sample_cells(
                 image, found.quads, cell_size=self.cell_shape_, margin=self.margin
             )
@@ -261,7 +268,26 @@ class TallyCropper(TransformerMixin, BaseEstimator):
                 kind = type(error) if isinstance(error, TallyError) else TallyError
                 raise kind(message) from error
             return PageReport(name, status, message, error=error)
-        return PageReport(name, "ok", registration=found)
+        return PageReport(name, "ok", registration=found.enlarged(factor))
+
+    def _open(
+        self, page: str | PathLike | np.ndarray, name: str
+    ) -> tuple[np.ndarray, int]:
+        """Return a page and by what it is reduced: a scan finer than cells may be."""
+        if isinstance(page, np.ndarray):
+            return check_page(page, name), 1
+        if len(self.form_.anchors) < 3:
+            return read_page(page), 1  # it need not show all of the form
+        return read_reduced(page, _long_side(self.form_, self.cell_shape_, self.margin))
+
+    def _found_small(self, image: np.ndarray) -> Registration | None:
+        """Return where the form lies on a reduced page, if that is enough of it."""
+        try:
+            found = register_page(image, self.form_)
+        except RegistrationError:
+            return None
+        step = sample_step(found.quads, self.cell_shape_, self.margin)
+        return found if step > _LEAST_STEP else None
 
     def _fitted_state(self) -> dict:
         """Return what `fit` learnt as plain data: nothing beyond the parameters."""
@@ -289,6 +315,14 @@ def _cell_shape(form: TallyForm, cell_size: int) -> tuple[int, int]:
     return max(1, round(cell_size * stretch)), max(1, round(cell_size / stretch))
 
 
+def _long_side(form: TallyForm, shape: tuple[int, int], margin: float) -> float:
+    """Return pixels of a page, all of it the form, with one for each of a cell."""
+    boxes = form.box_array().reshape(-1, 4)
+    sides = boxes[np.isfinite(boxes[:, 0])][:, 3:1:-1]
+    step = (1 + 2 * margin) * float(np.median(sides / shape))
+    return max(form.page.width, form.page.height) / step
+
+
 def _summary(bad: list[PageReport], n_pages: int) -> str:
     """Say in one warning which pages were not read and why."""
     shown = "; ".join(report.message.rstrip(".") for report in bad[:_MESSAGES_SHOWN])
@@ -298,43 +332,3 @@ def _summary(bad: list[PageReport], n_pages: int) -> str:
         f"{shown}{f'; and {more} more' if more > 0 else ''}. `crop` returns a report "
         "on each page; on_error='raise' stops at the first"
     )
-
-
-def as_pages(X: Any, name: str = "X") -> list:
-    """Return `X` as a list of paths and page arrays, or raise."""
-    expected = (
-        "expected one entry a page: a list of paths, or of uint8 arrays (height, "
-        "width) or (height, width, 3)"
-    )
-    if isinstance(X, str | bytes | PathLike):
-        raise TallyError(f"{name}: {expected}, got the single path {X!r}; give [path]")
-    if hasattr(X, "to_numpy"):
-        X = X.to_numpy()
-    if isinstance(X, np.ndarray):
-        if X.dtype.kind in "OUS" and X.ndim == 2 and X.shape[1] == 1:
-            X = X[:, 0]
-        _check_array(X, f"{name}: {expected}")
-    elif not isinstance(X, Sequence):
-        raise TallyError(f"{name}: {expected}, got {type(X).__name__}")
-    pages = [str(page) if isinstance(page, np.str_) else page for page in X]
-    if not pages:
-        raise TallyError(f"{name}: {expected}, got 0 samples; is the folder empty?")
-    for i, page in enumerate(pages):
-        if not isinstance(page, str | PathLike | np.ndarray):
-            raise TallyError(
-                f"{name}[{i}]: expected a path or a uint8 page array, got "
-                f"{type(page).__name__}: {page!r:.60}"
-            )
-    return pages
-
-
-def _check_array(X: np.ndarray, expected: str) -> None:
-    """Raise unless the array `X` has one entry a page."""
-    if X.dtype.kind in "OU" and X.ndim == 1:
-        return
-    single = X.ndim == 2 or (X.ndim == 3 and X.shape[2] == 3)
-    if X.ndim not in (3, 4) or single or X.dtype not in (np.uint8, np.bool_):
-        hint = "; for a single page give [page]" if single else ""
-        raise TallyError(
-            f"{expected}, got an array of dtype {X.dtype} and shape {X.shape}{hint}"
-        )

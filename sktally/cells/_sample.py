@@ -13,7 +13,7 @@ import numpy as np
 
 from sktally.pages._view import shrink_image
 
-__all__ = ["sample_cells"]
+__all__ = ["sample_cells", "sample_step"]
 
 # cv2.remap refuses sources and destinations with a side of 2**15 or more.
 _SIDE_LIMIT = 32_000
@@ -82,6 +82,17 @@ def sample_cells(
     return cells.reshape(*lead, *shape)
 
 
+def sample_step(
+    quads: np.ndarray, shape: tuple[int, int], margin: float = 0.0
+) -> float:
+    """Return the median of page pixels per cell pixel, over all sides of boxes."""
+    quads = quads.reshape(-1, 4, 2)
+    along = quads[:, [3, 1, 2, 2]] - quads[:, [0, 0, 1, 3]]
+    sides = np.hypot(along[..., 0], along[..., 1])[np.isfinite(quads[:, 0, 0])]
+    # left, top, right, bottom
+    return (1 + 2 * margin) * float(np.median(sides / np.array(shape * 2)))
+
+
 def _widen(quads: np.ndarray, margin: float) -> np.ndarray:
     """Move the corners of ``(n, 4, 2)`` quads out by `margin` of the sides."""
     u = np.array([-margin, 1 + margin, 1 + margin, -margin])
@@ -92,19 +103,16 @@ def _widen(quads: np.ndarray, margin: float) -> np.ndarray:
 
 def _sample(page: np.ndarray, quads: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Sample the inside of each quad to ``(n, height, width)``."""
-    sides = np.linalg.norm(quads - np.roll(quads, 1, axis=1), axis=2)
-    # Sides alternate between left, top, right and bottom.
-    step = float(np.median(sides / np.array(shape * 2)))
+    step = sample_step(quads, shape)
     shrink = max(1, int(step))
     region, origin = _region(page, quads, shrink)
     corners = ((quads - origin + 0.5) / shrink - 0.5).astype(np.float32)
     finer = 2 if step / shrink > _COARSE_STEP else 1
     height, width = finer * shape[0], finer * shape[1]
-    along = _weights(height, width)
-    x, y = (
-        (corners[..., axis] @ along).reshape(len(quads) * height, width)
-        for axis in (0, 1)
-    )
+    # Where rows begin and end on the left and right sides, then what is between.
+    down, right = _between(height), _between(width)
+    ends = down.T @ corners[:, [[0, 1], [3, 2]]].transpose(3, 0, 1, 2)
+    x, y = ends.reshape(2, len(quads) * height, 2) @ right
     rows = max(1, _SIDE_LIMIT // height) * height
     parts = [
         cv2.remap(
@@ -165,10 +173,8 @@ def _shrink_rows(region: np.ndarray, y: np.ndarray, shrink: int) -> np.ndarray:
     return small
 
 
-@lru_cache(maxsize=8)
-def _weights(height: int, width: int) -> np.ndarray:
-    """Return by what each pixel lies towards each corner, ``(4, height * width)``."""
-    v = ((np.arange(height, dtype=np.float32) + 0.5) / height)[:, None]
-    u = (np.arange(width, dtype=np.float32) + 0.5) / width
-    weights = [(1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v]
-    return np.stack([w.ravel() for w in weights])
+@lru_cache(maxsize=16)
+def _between(n: int) -> np.ndarray:
+    """Return by what each of n pixels of a row lies towards its ends, ``(2, n)``."""
+    share = (np.arange(n, dtype=np.float32) + 0.5) / n
+    return np.stack([1 - share, share])

@@ -10,7 +10,7 @@ from sktally.pages._check import PageCheck, check_form
 from sktally.pages._learn import learn_form
 from sktally.pages._list import list_pages
 from sktally.pages._overlay import draw_registration
-from sktally.pages._read import read_page
+from sktally.pages._read import read_page, read_reduced
 from sktally.pages._register import register_page
 from sktally.pages._registration import AnchorHit, Registration
 
@@ -23,5 +23,6 @@ __all__ = [
     "learn_form",
     "list_pages",
     "read_page",
+    "read_reduced",
     "register_page",
 ]

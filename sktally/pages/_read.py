@@ -13,6 +13,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,18 +30,19 @@ from sktally.pages._decode import (
     tiff_pages,
 )
 
-__all__ = ["count_pages", "read_page", "split_name"]
+__all__ = ["count_pages", "read_page", "read_reduced", "split_name"]
 
 _PAGE_NAME = re.compile(r"(?P<path>.+)#page=(?P<page>[^#/\\]*)", re.DOTALL)
 # A0 at 300 dpi has 140 megapixels.
 _MAX_PIXELS = 150_000_000
+_DPI = 200
 
 
 def read_page(
     source: str | os.PathLike[str] | ArrayLike,
     *,
     color: bool = False,
-    dpi: float = 200,
+    dpi: float = _DPI,
     max_pixels: int = _MAX_PIXELS,
 ) -> np.ndarray:
     """Read one page of a scan as an array.
@@ -114,21 +116,72 @@ def read_page(
         pixels = check_page(source, color=color)
         check_size((pixels.shape[1], pixels.shape[0]), "page", max_pixels)
         return pixels
+    limits = {"color": color, "max_pixels": max_pixels}
+    return _read(source, dpi=dpi, limits=limits)[0]
+
+
+def read_reduced(
+    source: str | os.PathLike[str], long_side: float
+) -> tuple[np.ndarray, int]:
+    """Read one page of a scan no finer than is needed, if that is quicker.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A file, or one page of it, as for `read_page`.
+    long_side : float
+        Pixels that the longer side should keep at least, if it has them.
+
+    Returns
+    -------
+    page : ndarray of shape (height, width)
+        uint8, as from `read_page`, or smaller.
+    factor : {1, 2, 4, 8}
+        By what it is smaller along each side: a pixel covers a block of so many
+        pixels of the page. 1 for all but grey JPEGs whose sides it divides.
+
+    Raises
+    ------
+    PageReadError
+        As `read_page`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from PIL import Image
+    >>> from sktally.pages import read_reduced
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = Path(folder.name, "scan.jpg")
+    >>> Image.fromarray(np.full((2200, 1700), 200, "uint8")).save(path)
+    >>> page, factor = read_reduced(path, long_side=1000)
+    >>> page.shape, factor
+    ((1100, 850), 2)
+    >>> folder.cleanup()
+    """
+    limits = {"color": False, "max_pixels": _MAX_PIXELS}
+    return _read(source, dpi=_DPI, limits=limits, long_side=long_side)
+
+
+def _read(
+    source: str | os.PathLike[str],
+    *,
+    dpi: float,
+    limits: dict[str, Any],
+    long_side: float = float("inf"),
+) -> tuple[np.ndarray, int]:
+    """Return one page of a file and the factor by which it is reduced."""
     path, number = split_name(source)
     name = str(path) if number is None else f"{path}#page={number}"
     kind = _kind_of(path, name)
     index = _page_index(path, kind, number)
     if kind == "pdf":
-        return _pdf.read_pdf(
-            path, name, page=index, color=color, dpi=dpi, max_pixels=max_pixels
-        )
+        return _pdf.read_pdf(path, name, page=index, dpi=dpi, **limits), 1
     with _access(name):
         if kind == "jpeg":
-            data = path.read_bytes()
-            return read_jpeg(data, name, color=color, max_pixels=max_pixels)
-        return read_raster(
-            path, kind, name, page=index, color=color, max_pixels=max_pixels
-        )
+            return read_jpeg(path.read_bytes(), name, long_side=long_side, **limits)
+        return read_raster(path, kind, name, page=index, **limits), 1
 
 
 def split_name(source: str | os.PathLike[str]) -> tuple[Path, int | None]:

@@ -6,7 +6,7 @@ returns, that `TallyCropper` samples by and that overlays draw.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -77,6 +77,34 @@ class Registration:
     method: str
     anchors: tuple[AnchorHit, ...] = ()
     field_scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def enlarged(self, factor: int) -> Registration:
+        """Return the same on a page of which this one's pixels are averages.
+
+        Parameters
+        ----------
+        factor : int
+            Pixels of that page along each side of one of this.
+
+        Returns
+        -------
+        Registration
+        """
+        if factor == 1:
+            return self
+        shift = (factor - 1) / 2
+        onto = np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1.0]])
+        anchors = []
+        for anchor in self.anchors:
+            x, y = anchor.page_xy
+            place = (factor * x + shift, factor * y + shift)
+            anchors.append(replace(anchor, page_xy=place))
+        return replace(
+            self,
+            homography=onto @ self.homography,
+            quads=factor * self.quads + shift,
+            anchors=tuple(anchors),
+        )
 
 
 def apply_homography(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:

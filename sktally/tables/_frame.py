@@ -16,7 +16,8 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from sktally._validate import check_range
-from sktally.cells._crop import PageReport, as_pages
+from sktally.cells import PageReport
+from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError, TallyError
 from sktally.form import TallyForm
 from sktally.pages._read import split_name
