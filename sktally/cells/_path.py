@@ -8,6 +8,8 @@ import numpy as np
 
 __all__ = ["best_paths"]
 
+# Columns that are gone through at once: a path steps sideways between them only.
+_AT_ONCE = 3
 # Price of a sideways step of one pixel, in pixels of full darkness.
 _STEP_PRICE = np.float32(0.35)
 # Price of each pixel off the row where a line is expected: of two lines, such as
@@ -36,22 +38,27 @@ def best_paths(
     list of ndarray of shape (n, columns)
         intp, contiguous.
     """
-    # Two columns a step halve the time; an odd last column goes with its neighbour.
-    halves = [len(score) // 2 for score in scores]
+    # Columns left over at the end go with their neighbours.
+    steps = [len(score) // _AT_ONCE for score in scores]
     ends = np.cumsum([0, *(score.shape[2] for score in scores)])
-    length, reach = max(halves), max(score.shape[1] for score in scores)
+    length, reach = max(steps), max(score.shape[1] for score in scores)
     total = np.full((length, reach + 2, ends[-1]), -np.inf, dtype=np.float32)
-    for i, (score, half) in enumerate(zip(scores, halves, strict=True)):
+    for i, (score, n) in enumerate(zip(scores, steps, strict=True)):
         off = np.abs(np.arange(score.shape[1]) - expected[i])
         mine = total[:, 1 : score.shape[1] + 1, ends[i] : ends[i + 1]]
-        mine[: length - half] = 0
-        gain = mine[length - half :]
-        np.add(score[: 2 * half : 2], score[1 : 2 * half : 2], out=gain)
-        gain -= (2 * _OFF_PRICE * off[:, None]).astype(np.float32)
+        mine[: length - n] = 0
+        gain = mine[length - n :]
+        np.subtract(
+            score[: n * _AT_ONCE : _AT_ONCE],
+            (_AT_ONCE * _OFF_PRICE * off[:, None]).astype(np.float32),
+            out=gain,
+        )
+        for column in range(1, _AT_ONCE):
+            gain += score[column : n * _AT_ONCE : _AT_ONCE]
     rows = _trace(total, _accumulate(total))
     paths = []
-    for i, (score, half) in enumerate(zip(scores, halves, strict=True)):
-        column = length - half + np.minimum(np.arange(len(score)) // 2, half - 1)
+    for i, (score, n) in enumerate(zip(scores, steps, strict=True)):
+        column = length - n + np.minimum(np.arange(len(score)) // _AT_ONCE, n - 1)
         paths.append(np.ascontiguousarray(rows[column, ends[i] : ends[i + 1]].T))
     return paths
 

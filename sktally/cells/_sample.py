@@ -18,7 +18,9 @@ __all__ = ["sample_cells", "sample_step"]
 # cv2.remap refuses sources and destinations with a side of 2**15 or more.
 _SIDE_LIMIT = 32_000
 # Above this step, in source pixels per cell pixel, bilinear sampling alone would
-# skip pixels and a thin pen line would come out dotted.
+# skip pixels and a thin pen line would come out dotted. Two samples a pixel, one
+# towards either end of a diagonal, look at each row and column as often as four in
+# a square, and at diagonals as often as one does at rows.
 _COARSE_STEP = 1.25
 
 
@@ -107,16 +109,24 @@ def _sample(page: np.ndarray, quads: np.ndarray, shape: tuple[int, int]) -> np.n
     shrink = max(1, int(step))
     region, origin = _region(page, quads, shrink)
     corners = ((quads - origin + 0.5) / shrink - 0.5).astype(np.float32)
-    finer = 2 if step / shrink > _COARSE_STEP else 1
-    height, width = finer * shape[0], finer * shape[1]
+    asides = (-0.25, 0.25) if step / shrink > _COARSE_STEP else (0.0,)
+    seen = [_look(region, corners, shape, aside) for aside in asides]
+    return seen[0] if len(seen) == 1 else cv2.addWeighted(seen[0], 0.5, seen[1], 0.5, 0)
+
+
+def _look(
+    image: np.ndarray, corners: np.ndarray, shape: tuple[int, int], aside: float
+) -> np.ndarray:
+    """Sample quads, each pixel so far to the right and below of its middle."""
+    height, width = shape
     # Where rows begin and end on the left and right sides, then what is between.
-    down, right = _between(height), _between(width)
+    down, right = _between(height, aside), _between(width, aside)
     ends = down.T @ corners[:, [[0, 1], [3, 2]]].transpose(3, 0, 1, 2)
-    x, y = ends.reshape(2, len(quads) * height, 2) @ right
+    x, y = ends.reshape(2, len(corners) * height, 2) @ right
     rows = max(1, _SIDE_LIMIT // height) * height
     parts = [
         cv2.remap(
-            region,
+            image,
             x[start : start + rows],
             y[start : start + rows],
             cv2.INTER_LINEAR,
@@ -125,11 +135,7 @@ def _sample(page: np.ndarray, quads: np.ndarray, shape: tuple[int, int]) -> np.n
         for start in range(0, len(x), rows)
     ]
     strip = parts[0] if len(parts) == 1 else np.concatenate(parts)
-    if finer > 1:
-        strip = cv2.resize(
-            strip, (shape[1], len(quads) * shape[0]), interpolation=cv2.INTER_AREA
-        )
-    return strip.reshape(len(quads), *shape)
+    return strip.reshape(len(corners), height, width)
 
 
 def _region(
@@ -174,7 +180,7 @@ def _shrink_rows(region: np.ndarray, y: np.ndarray, shrink: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _between(n: int) -> np.ndarray:
+def _between(n: int, aside: float) -> np.ndarray:
     """Return by what each of n pixels of a row lies towards its ends, ``(2, n)``."""
-    share = (np.arange(n, dtype=np.float32) + 0.5) / n
+    share = (np.arange(n, dtype=np.float32) + np.float32(0.5 + aside)) / n
     return np.stack([1 - share, share])
