@@ -248,8 +248,11 @@ def _pen_on(band: np.ndarray, line: _Line, noise: np.ndarray) -> np.ndarray:
     # first: `inside` drops them.
     along = band.ravel().take(at) * inside
     along = along.astype(np.float32)
-    k = int(_PRINT_SHARE * along.shape[2])
-    profile = np.partition(along, k, axis=2)[:, :, k]
+    # Every second column shows well enough what print looks like.
+    profile = along[:, :, ::2].copy()
+    k = int(_PRINT_SHARE * profile.shape[2])
+    profile.partition(k, axis=2)
+    profile = profile[:, :, k]
     print_ = profile.copy()
     np.maximum(print_[:, 1:], profile[:, :-1], out=print_[:, 1:])
     np.maximum(print_[:, :-1], profile[:, 1:], out=print_[:, :-1])

@@ -53,8 +53,8 @@ def best_paths(
             (_AT_ONCE * _OFF_PRICE * off[:, None]).astype(np.float32),
             out=gain,
         )
-        for column in range(1, _AT_ONCE):
-            gain += score[column : n * _AT_ONCE : _AT_ONCE]
+        for first in range(1, _AT_ONCE):
+            gain += score[first : n * _AT_ONCE : _AT_ONCE]
     rows = _trace(total, _accumulate(total))
     paths = []
     for i, (score, n) in enumerate(zip(scores, steps, strict=True)):
