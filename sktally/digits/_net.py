@@ -51,6 +51,16 @@ def images_to_tensor(images: torch.Tensor, offset: float, scale: float) -> torch
     return x.permute(0, 3, 1, 2)  # a view: channels stay last in memory
 
 
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
+    """Return `x` with channels last in memory, and strides that say so.
+
+    Of one channel torch cannot tell, and later layers would take it for first.
+    """
+    n, channels, height, width = x.shape
+    flat = x.permute(0, 2, 3, 1).flatten()
+    return flat.view(n, height, width, channels).permute(0, 3, 1, 2)
+
+
 class LabelSetLoss(nn.Module):
     """Cross-entropy, or ``-log`` of the summed probability of a set of labels."""
 
@@ -162,6 +172,8 @@ class DigitNet(NeuralNet):
             {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
         ]
         settings = self.get_params_for("optimizer")
+        if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
+            settings["fused"] = torch.device(self.device).type in ("cpu", "cuda")
         self.optimizer_ = self.optimizer(groups, **{"lr": self.lr, **settings})
         return self
 
@@ -180,7 +192,7 @@ class DigitNet(NeuralNet):
             hold_still(module, self.frozen)
         x = images_to_tensor(x.to(self.device), self.offset, self.scale)
         if self.augmentation is not None and module.training:
-            x = self.augmentation(x)
+            x = _channels_last(self.augmentation(x))
         kind = torch.device(self.device).type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
             logits = module(x)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from sktally.digits._block import can_train_block, train_block
 from sktally.digits._layers import ExactLinear, draw_weights
 from sktally.digits._options import blocks_of, smallest_side
 
@@ -13,11 +15,11 @@ __all__ = ["ByteDropout", "DigitNetwork", "Pool"]
 
 
 class ByteDropout(nn.Module):
-    """Zero random values, with masks drawn from random bytes.
+    """Zero random values, with masks cut from random words.
 
-    Does what `torch.nn.Dropout` does, at a fraction of its cost on a CPU: eight
-    masks are cut from each random 64-bit word, so that `p` is rounded to the
-    nearest 1/256 and the kept values are scaled by the rounded rate.
+    Does what `torch.nn.Dropout` does, at a fraction of its cost on a CPU: four
+    values are masked by each random 64-bit word. `p` is rounded to the nearest 1/256
+    and the kept values are scaled by the rounded rate.
 
     Parameters
     ----------
@@ -36,13 +38,22 @@ class ByteDropout(nn.Module):
             return x
         if x.device.type != "cpu":
             return functional.dropout(x, self.p)
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
-        words.random_(-(2**63), None)
-        keep = words.view(torch.uint8)[: x.numel()] >= self.cut
-        mask = torch.empty_like(x, requires_grad=False)  # keeps the memory layout
-        flat = mask.permute(0, 2, 3, 1) if x.dim() == 4 else mask
-        flat.copy_(keep.view(flat.shape)).mul_(256 / (256 - self.cut))
-        return x * mask
+        mask = self._mask(x.numel(), x.dtype)
+        if x.dim() == 4:  # channels come last in memory
+            n, channels, height, width = x.shape
+            return x * mask.view(n, height, width, channels).permute(0, 3, 1, 2)
+        return x * mask.view(x.shape)
+
+    def _mask(self, n: int, dtype: torch.dtype) -> torch.Tensor:
+        """Return 0 or the scale, from integer arithmetic, which is quick."""
+        source = np.random.SFC64(torch.randint(2**62, ()).item())
+        words = torch.from_numpy(source.random_raw(-(-n // 4)))
+        draws = words.view(torch.int16)[:n] >> 1  # even in [-2 ** 14, 2 ** 14)
+        keep = draws.sub_(2**14 - 128 * self.cut).bitwise_right_shift_(15)  # 0 or -1
+        scale = torch.tensor(256 / (256 - self.cut), dtype=dtype)
+        if dtype.itemsize == 2:
+            return keep.bitwise_and_(scale.view(torch.int16)).view(dtype)
+        return keep.to(dtype).mul_(-scale)
 
     def extra_repr(self) -> str:
         """Show the rate as it is applied."""
@@ -204,7 +215,11 @@ class DigitNetwork(nn.Module):
             convolves = step[0].startswith("conv")
             if not convolves and x.dim() == 4:
                 x = x.flatten(1)
-            for name in step:
-                x = getattr(self, name)(x)
+            parts = [getattr(self, name) for name in step]
+            if convolves and can_train_block(x, parts):
+                x = train_block(x, parts)
+            else:
+                for part in parts:
+                    x = part(x)
             x = self.conv_dropout(x) if convolves else self.dropout(self.activation(x))
         return self.output(x.flatten(1))

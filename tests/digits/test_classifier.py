@@ -202,7 +202,7 @@ def test_label_sets_leave_the_choice_open(digits, small):
     names = [str(c) for c in range(10)]
     sets = np.eye(10, dtype=bool)[y[:1000]]
     sets[y[:1000] < 2, :2] = True
-    model = CNNClassifier(**small, classes=names)
+    model = CNNClassifier(**{**small, "max_epochs": 8}, classes=names)
     model.fit(X[:1000], y[:1000].astype(str), label_sets=sets)
     proba = model.predict_proba(X[1000:])
     low = y[1000:] < 2

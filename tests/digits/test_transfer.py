@@ -37,6 +37,9 @@ def test_frozen_tensors_and_statistics_are_bit_equal(digits, normed, depth):
             continue
         layer = name.split(".")[0].removesuffix("_norm")
         same = torch.equal(before[name], after[name])
+        if name in ("conv1.bias", "conv2.bias"):  # batch norm takes them out
+            assert same
+            continue
         assert same == (layers.index(layer) < depth), name
     report = model.transfer_report_
     assert len(report["loaded"]) == 26 and report["reinitialized"] == []
