@@ -149,16 +149,14 @@ class Augmentation:
         if self.elastic:
             # knots four to a side: waves as long as a digit's bows
             knots = torch.randn(n, 2, 4, 4, device=x.device) * (2 * self.elastic)
-            field = functional.interpolate(
-                knots, (height, width), mode="bicubic", align_corners=True
-            )
+            field = _bicubic(height, x.device) @ knots @ _bicubic(width, x.device).T
             grid = grid + field.permute(0, 2, 3, 1)
         return grid
 
     def _strokes(self, x: torch.Tensor) -> torch.Tensor:
         amount = _even(x, -self.stroke, self.stroke)
-        thick = functional.max_pool2d(x, 3, 1, 1)
-        thin = -functional.max_pool2d(-x, 3, 1, 1)
+        thick = _of_neighbours(x, torch.maximum)
+        thin = _of_neighbours(x, torch.minimum)
         return torch.lerp(x, torch.where(amount > 0, thick, thin), amount.abs())
 
     def _light(self, x: torch.Tensor) -> torch.Tensor:
@@ -173,12 +171,36 @@ def _even(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
     return torch.rand(len(x), 1, 1, 1, device=x.device) * (high - low) + low
 
 
+def _shifted(x: torch.Tensor, dim: int, reach: int) -> list[torch.Tensor]:
+    """Return `x` moved along `dim` by up to `reach` pixels; edges are repeated."""
+    sides = (reach, reach, 0, 0) if dim == 3 else (0, 0, reach, reach)
+    x = functional.pad(x, sides, mode="replicate")
+    n = x.shape[dim] - 2 * reach
+    return [x.narrow(dim, i, n) for i in range(2 * reach + 1)]
+
+
+def _of_neighbours(x: torch.Tensor, choose) -> torch.Tensor:
+    """Return the extreme of 3 x 3 pixels; rows, then columns, beat a pooling."""
+    for dim in (3, 2):
+        before, same, after = _shifted(x, dim, 1)
+        x = choose(choose(before, after), same)
+    return x
+
+
 def _blurred(x: torch.Tensor) -> torch.Tensor:
-    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=x.device) / 16
-    taps = taps.expand(x.shape[1], 1, 1, 5)
-    x = functional.pad(x, (2, 2, 2, 2), mode="replicate")
-    x = functional.conv2d(x, taps, groups=x.shape[1])
-    return functional.conv2d(x, taps.transpose(2, 3), groups=x.shape[1])
+    for dim in (3, 2):
+        a, b, c, d, e = _shifted(x, dim, 2)
+        x = (a + e).add_(b + d, alpha=4).add_(c, alpha=6).div_(16)
+    return x
+
+
+def _bicubic(side: int, device) -> torch.Tensor:
+    """Return the weights ``(side, 4)`` of four knots in the pixels between them."""
+    knots = torch.eye(4, device=device).view(1, 4, 4, 1)
+    pixels = functional.interpolate(
+        knots, (side, 1), mode="bicubic", align_corners=True
+    )
+    return pixels.view(4, side).T
 
 
 def _line(x: torch.Tensor, probability: float, *, across: bool) -> torch.Tensor:

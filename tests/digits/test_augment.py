@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from sktally.digits import AUGMENT_PRESETS, Augmentation, augment_cells
+from sktally.digits import AUGMENT_PRESETS, Augmentation, _augment, augment_cells
 from sktally.digits._augment import make_augmentation
 from sktally.exceptions import TallyError
 
@@ -151,3 +152,25 @@ def test_wrong_settings(augment, message):
 def test_wrong_images(images):
     with pytest.raises(TallyError, match=r"images: expected \(n, height, width\)"):
         augment_cells(images)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 9, 7), (2, 3, 28, 28), (2, 1, 1, 5)])
+def test_neighbours_and_blur_equal_pooling_and_convolution(shape):
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    thick = functional.max_pool2d(x, 3, 1, 1)
+    assert torch.equal(_augment._of_neighbours(x, torch.maximum), thick)
+    assert torch.equal(_augment._of_neighbours(-x, torch.minimum), -thick)
+    taps = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
+    kernel = torch.outer(taps, taps).expand(shape[1], 1, 5, 5)
+    padded = functional.pad(x, (2, 2, 2, 2), mode="replicate")
+    blurred = functional.conv2d(padded, kernel, groups=shape[1])
+    assert torch.allclose(_augment._blurred(x), blurred, atol=1e-6)
+
+
+def test_elastic_weights_are_those_of_bicubic_interpolation():
+    knots = torch.randn(5, 2, 4, 4, generator=torch.Generator().manual_seed(0))
+    expected = functional.interpolate(
+        knots, (28, 20), mode="bicubic", align_corners=True
+    )
+    down, right = (_augment._bicubic(side, "cpu") for side in (28, 20))
+    assert torch.allclose(down @ knots @ right.T, expected, atol=1e-5)
