@@ -136,30 +136,32 @@ def trained(source: Bunch, folder: Path, names=NAMES, *, n_jobs=2, **how) -> dic
     return {name: load_model(where(folder, *name)) for name in names}
 
 
-class SeedMean(ClassifierMixin, BaseEstimator):
-    """Ask several networks that differ in their seed, and take the mean."""
+class MeanClassifier(ClassifierMixin, BaseEstimator):
+    """Take the mean of the probabilities of several classifiers.
 
-    def __init__(self, estimator, n_networks=3, *, classes=None, random_state=0):
-        self.estimator = estimator
-        self.n_networks = n_networks
-        self.classes = classes
-        self.random_state = random_state
+    VotingClassifier does so too, but numbers the labels first, and a pretrained output
+    layer finds its classes by name.
+    """
 
-    def fit(self, X, y, **fit_params):
-        """Fit all networks on all samples."""
-        self.networks_ = [
-            clone(self.estimator)
-            .set_params(classes=self.classes, random_state=self.random_state + i)
-            .fit(X, y, **fit_params)
-            for i in range(self.n_networks)
-        ]
-        self.classes_ = self.networks_[0].classes_
+    def __init__(self, estimators):
+        self.estimators = estimators
+
+    def fit(self, X, y):
+        """Fit every classifier on all samples; each has the same classes declared."""
+        self.estimators_ = [clone(one).fit(X, y) for one in self.estimators]
+        self.classes_ = self.estimators_[0].classes_
         return self
 
     def predict_proba(self, X):
         """Return the mean probability of each class."""
-        return np.mean([model.predict_proba(X) for model in self.networks_], axis=0)
+        return np.mean([one.predict_proba(X) for one in self.estimators_], axis=0)
 
     def predict(self, X):
         """Return the most probable class."""
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def __sklearn_tags__(self):
+        """Return tags: takes cells as images."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags

@@ -25,6 +25,8 @@ SCALINGS = {
     "/255, inverted": CellNormalizer(**_PLAIN),
     "CellNormalizer": CellNormalizer(),
 }
+#: Paper flattened and ink scaled, but nothing taken out: blurred digits touch frames.
+FRAMED = CellNormalizer(padding=0, remove_frame=False, remove_dots=False, center=False)
 
 
 class Study:
@@ -40,7 +42,8 @@ class Study:
         self.tallies = load_tallies(folder, 20 if self.quick else 500, self.seed)
         cells = self.tallies.cells
         self.images = {
-            name: scaling.fit_transform(cells) for name, scaling in SCALINGS.items()
+            name: scaling.fit_transform(cells)
+            for name, scaling in {**SCALINGS, "frames left": FRAMED}.items()
         }
         numbers = [int(str(name).split("_")[-1]) for name in self.tallies.names]
         # Pages by which something may be chosen; half of the few in --quick.

@@ -26,6 +26,7 @@ import numpy as np
 import pandas as pd
 import torch
 from _paper_networks import load_source, network, trained
+from _paper_study import FRAMED
 from _tallies import load_tallies, single_cells
 from common import arguments, print_versions
 from joblib import Parallel, delayed
@@ -35,6 +36,7 @@ from sklearn.model_selection import train_test_split
 from sktally import CellNormalizer, select_queries
 from sktally.votes import CLASSES
 
+VIEWS = {"clean": CellNormalizer(), "framed": FRAMED}
 RANDOM = (0.1, 0.25, 0.5, 0.75, 1.0)  # of --random, where the random curve is taken
 
 
@@ -78,7 +80,7 @@ def divided(args) -> tuple:
     """Return cells and labels of the pool and of the test pages."""
     real = args.data / "indonesia-2024" if args.data.is_dir() else None
     tallies = load_tallies(real, 40 if args.quick else 500, args.seed)
-    images = CellNormalizer().fit_transform(tallies.cells)
+    images = VIEWS[args.view].fit_transform(tallies.cells)
     cells = single_cells(images, tallies.boxes, CLASSES)
     pages = np.arange(len(images))
     pool, test = train_test_split(pages, test_size=1 / 3, random_state=args.seed)
@@ -146,6 +148,11 @@ def main() -> None:
         batch={"type": int, "default": 100, "help": "cells labelled in a round"},
         random={"type": int, "default": 2000, "help": "random cells to be as good as"},
         diversity={"type": float, "nargs": "+", "default": [0.25]},
+        view={
+            "choices": [*VIEWS],
+            "default": "framed",
+            "help": "frames taken out, or not",
+        },
         choose={"action": "store_true", "help": "judge on a part of the pool"},
         epochs={"type": int, "default": 15},
         least={"type": int, "default": 8000, "help": "cells shown in a fit, at least"},

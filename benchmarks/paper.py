@@ -28,15 +28,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes share t
 
 import numpy as np
 import torch
-from _paper_networks import PAPER, SeedMean, network, where
+from _paper_networks import PAPER, MeanClassifier, network, where
 from _paper_report import Report, count_scores, scores
-from _paper_study import DIGITS, SCALINGS, Study
+from _paper_study import DIGITS, FRAMED, SCALINGS, Study
 from common import arguments, print_versions, share, versions
 from joblib import delayed
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
 
 from sktally import (
+    CellNormalizer,
     CNNClassifier,
     VoteCountAggregator,
     domain_cv,
@@ -44,6 +47,7 @@ from sktally import (
     paper_param_grid,
     search_results,
 )
+from sktally.votes import CLASSES
 
 PARTS = ("mnist", "untouched", "grid", "transfer", "twelve")
 RECIPES = {"paper": "the paper's recipe", "ours": "our recipe"}
@@ -155,13 +159,15 @@ def grid(study: Study, report: Report) -> None:
 
 
 def fine_tuned(d, pages, pretrained: str, freeze: int, epochs: int, seed: int):
-    """Fit on some pages' digits, read those of others; one thread."""
+    """Fit on some pages' digits, say what those of others are; one thread."""
     torch.set_num_threads(1)
     fit, read = (np.isin(d.at[:, 0], part) for part in pages)
     model = network("tuned", "ours", epochs=epochs, seed=seed)
     model.set_params(**TUNING, pretrained=pretrained, freeze_layers=freeze)
     model.fit(d.cells[fit], d.labels[fit])
-    return read, model.predict(d.cells[read]) == d.labels[read]
+    proba = np.zeros((len(d.labels), len(DIGITS)))
+    proba[read] = model.predict_proba(d.cells[read])
+    return proba
 
 
 def transfer(study: Study, report: Report) -> None:
@@ -169,94 +175,113 @@ def transfer(study: Study, report: Report) -> None:
     study.networks([("tuned", "ours")])
     pretrained = str(where(study.args.out, "tuned", "ours"))
     epochs = 4 if study.quick else study.args.epochs
-    depths = range(N_LAYERS) if not study.quick else (0, 1, N_LAYERS - 1)
+    ways = [("CellNormalizer", depth) for depth in range(N_LAYERS)]
+    ways += [("frames left", depth) for depth in range(2)]
+    if study.quick:
+        ways = [ways[0], ways[1], ways[-2]]
     d = study.digits("CellNormalizer")
-    calls, keys = [], []
+    folds, calls = [], []
     for number, (rest, test) in enumerate(study.folds()):
         rng = np.random.default_rng([study.seed, number])
         validation = rng.choice(rest, len(rest) // 10, replace=False)
         train = np.setdiff1d(rest, validation)
-        for depth in depths:
+        folds.append((train, validation, test))
+        for view, depth in ways:
             pages = (train, np.concatenate([validation, test]))
-            call = delayed(fine_tuned)(
-                d, pages, pretrained, depth, epochs, study.seed + number
-            )
-            calls.append(call)
-            keys.append((depth, validation, test))
-    valid, right = {}, {}
-    chosen = np.zeros(len(d.labels), bool)
-    best = {}
-    for (depth, validation, test), (read, correct) in zip(keys, study.parallel(calls)):
-        every = np.zeros(len(d.labels), bool)
-        every[read] = correct
-        on = [np.isin(d.at[:, 0], part) for part in (validation, test)]
-        right.setdefault(depth, np.zeros(len(d.labels), bool))[on[1]] = every[on[1]]
-        valid.setdefault(depth, []).extend(every[on[0]])
-        # Fold by fold the depth that its validation pages read best; ties to the first.
-        score, fold = every[on[0]].mean(), tuple(test)
-        if score > best.get(fold, (-1, 0))[0]:
-            best[fold] = (score, depth)
-            chosen[on[1]] = every[on[1]]
+            how = (pretrained, depth, epochs, study.seed + number)
+            calls.append(delayed(fine_tuned)(study.digits(view), pages, *how))
+    found = np.array(study.parallel(calls)).reshape(
+        len(folds), len(ways), len(d.labels), -1
+    )
+    right = np.array([*DIGITS])[found.argmax(axis=3)] == d.labels
+    on = [np.isin(d.at[:, 0], fold[1]) for fold in folds]
+    tested = [np.isin(d.at[:, 0], fold[2]) for fold in folds]
+    validated = [[r[v].mean() for r in fold] for fold, v in zip(right, on)]
     rows = []
-    for depth in depths:
-        name = f"{depth} layers frozen (validation {np.mean(valid[depth]):.4f})"
-        paper = PAPER["tallies, after transfer, test"] if depth == 1 else None
-        rows.append(scores(name, right[depth], d.at, study.tallies.boxes, paper))
-    picked = [depth for _, depth in best.values()]
-    name = f"as chosen in each fold: {picked}"
-    rows.append(scores(name, chosen, d.at, study.tallies.boxes))
+
+    def add(name: str, correct, paper=None) -> None:
+        whole = np.zeros(len(d.labels), bool)
+        for one, part in zip(correct, tested):
+            whole[part] = one[part]
+        rows.append(scores(name, whole, d.at, study.tallies.boxes, paper))
+
+    for i, (view, depth) in enumerate(ways):
+        name = (
+            f"{view}, {depth} frozen (validation {np.mean(validated, axis=0)[i]:.4f})"
+        )
+        first = (view, depth) == ("CellNormalizer", 1)
+        add(
+            name, right[:, i], PAPER["tallies, after transfer, test"] if first else None
+        )
+    best = np.argmax(validated, axis=1)
+    add("as chosen in each fold by validation", right[range(len(folds)), best])
+    both = [ways.index((view, 0)) for view in ("CellNormalizer", "frames left")]
+    mean = np.array([*DIGITS])[found[:, both].mean(axis=1).argmax(axis=2)]
+    add("mean of both views, none frozen", mean == d.labels)
     text = (
         f"The tuned network trained on {study.source.name}, then {epochs} epochs on "
-        f"digits of tallies (CellNormalizer, augmentation), five-fold by page: "
-        f"{len(train)} pages to fit, {len(validation)} to choose by, {len(test)} to "
-        "report. The paper: "
+        f"digits of tallies with augmentation, five-fold by page: {len(train)} pages "
+        f"to fit, {len(validation)} to choose by, {len(test)} to report. Chosen: "
+        f"{', '.join(f'{ways[i][0]} {ways[i][1]}' for i in best)}. The paper: "
         f"{PAPER['tallies, after transfer, validation']} in validation, "
         f"{PAPER['tallies, after transfer, test']} in the test."
     )
     report.add("transfer", "After transfer", text, rows)
 
 
-def count_reader(epochs: int, n_networks: int, seed: int) -> VoteCountAggregator:
-    """Return a reader of twelve classes that starts from the bundled base model.
+def count_reader(views, epochs: int, seed: int) -> VoteCountAggregator:
+    """Return a reader of cells that starts from the bundled base model.
 
-    Several networks differ in their seeds, and the mean of what they say is taken.
+    One network a view, which is a CellNormalizer; of several the mean is taken.
     """
-    one = CNNClassifier(
-        **TUNING, batch_norm=True, pretrained="handwriting", max_epochs=epochs
-    )
-    return VoteCountAggregator(SeedMean(one, n_networks, random_state=seed))
+    networks = [
+        make_pipeline(
+            view,
+            CNNClassifier(
+                **TUNING,
+                classes=[*CLASSES],
+                batch_norm=True,
+                pretrained="handwriting",
+                max_epochs=epochs,
+                random_state=seed + i,
+            ),
+        )
+        for i, view in enumerate(views)
+    ]
+    return VoteCountAggregator(MeanClassifier(networks))
 
 
-def read_fold(images, boxes, fit, test, **settings):
-    """Fit a reader on some pages and read the others; one thread."""
+def read_fold(tallies, fit, test, views, epochs, seed):
+    """Fit a reader on some pages and read the others; one thread.
+
+    Returned are the mean of all networks and the first network of each view.
+    """
     torch.set_num_threads(1)
-    tallies = count_reader(**settings).fit(images[fit], boxes[fit])
-    read = tallies.predict_tallies(images[test])
-    return test, read.boxes, read.counts
+    reader = count_reader(views, epochs, seed)
+    reader.fit(tallies.cells[fit], tallies.boxes[fit])
+    alone = reader.classifier_.estimators_[:2]
+    readers = [*(VoteCountAggregator(FrozenEstimator(one)) for one in alone), reader]
+    read = [one.predict_tallies(tallies.cells[test]) for one in readers]
+    return test, [(one.boxes, one.counts) for one in read]
 
 
 def twelve(study: Study, report: Report) -> None:
     """Read counts with twelve classes, five-fold by page."""
-    images, truth = study.images["CellNormalizer"], study.tallies
+    truth, rows = study.tallies, []
     epochs = 4 if study.quick else study.args.epochs
-    rows = []
-    for n in (1, study.args.networks):
-        calls = [
-            delayed(read_fold)(
-                images,
-                truth.boxes,
-                *pages,
-                epochs=epochs,
-                n_networks=n,
-                seed=study.seed + 100 * number,
-            )
-            for number, pages in enumerate(study.folds())
-        ]
+    n = 1 if study.quick else study.args.networks
+    views = [CellNormalizer(), FRAMED] * n
+    calls = [
+        delayed(read_fold)(truth, *pages, views, epochs, study.seed + 100 * number)
+        for number, pages in enumerate(study.folds())
+    ]
+    folds = study.parallel(calls)
+    names = ["one network, CellNormalizer", "one network, frames left"]
+    for which, name in enumerate([*names, f"mean of {n} networks of each"]):
         boxes = np.full(truth.counts.shape, "", object)
         counts = np.full(truth.counts.shape, -1)
-        for test, read_boxes, read_counts in study.parallel(calls):
-            boxes[test], counts[test] = read_boxes, read_counts
-        name = "one network" if n == 1 else f"mean of {n} networks"
+        for test, read in folds:
+            boxes[test], counts[test] = read[which]
         rows.append(count_scores(name, truth, boxes, counts))
     for i, j in np.argwhere((counts != truth.counts) & (truth.counts >= 0)):
         print(
@@ -278,15 +303,13 @@ def main() -> None:
         parts={"default": ",".join(PARTS), "help": "some of " + ",".join(PARTS)},
         out={"type": Path, "default": None, "help": "folder; a temporary one"},
         epochs={"type": int, "default": 15, "help": "of fine-tuning on tallies"},
-        networks={"type": int, "default": 3, "help": "whose mean reads counts"},
+        networks={"type": int, "default": 2, "help": "of each view, averaged"},
         n_jobs={"type": int, "default": 2},
         quick={"action": "store_true", "help": "all parts small, within a minute"},
     )
     chosen = args.parts.split(",")
     if unknown := set(chosen) - set(PARTS):
         raise SystemExit(f"--parts: expected some of {PARTS}, got {sorted(unknown)}")
-    if args.quick:
-        args.networks = 2
     args.out = args.out or Path(tempfile.mkdtemp(prefix="paper-"))
     print_versions(args.seed)
     report = Report(args.out, versions(args.seed))
