@@ -17,7 +17,8 @@ from sklearn.model_selection import GroupShuffleSplit
 from sklearn.utils import Bunch
 
 from sktally import CellNormalizer, CNNClassifier, load_model, save_model
-from sktally.datasets import load_mnist, make_digit_cells
+from sktally.datasets import embed_digits, load_mnist, make_digit_cells
+from sktally.votes import CLASSES
 
 #: Table of the paper's numbers: M. Torres and F. Cantú (2022), Learning to See,
 #: Political Analysis 30(1), section 5. The paper's tallies are Mexico's of 2015.
@@ -107,7 +108,7 @@ def load_source(data: Path | None, seed: int, limit: int | None = None) -> Bunch
 
 def train(layers: str, recipe: str, source: Bunch, folder: Path, **how) -> float:
     """Train one network unless it is in the folder; return seconds it took."""
-    path = where(folder, layers, recipe)
+    path = where(folder, layers, recipe, how["seed"])
     if path.with_suffix(".json").exists():
         return 0.0
     torch.set_num_threads(1)
@@ -117,9 +118,9 @@ def train(layers: str, recipe: str, source: Bunch, folder: Path, **how) -> float
     return time.perf_counter() - started
 
 
-def where(folder: Path, layers: str, recipe: str) -> Path:
+def where(folder: Path, layers: str, recipe: str, seed: int) -> Path:
     """Return where a network is kept."""
-    return folder / f"mnist_{layers}_{recipe}"
+    return folder / f"mnist_{layers}_{recipe}_seed{seed}"
 
 
 def trained(source: Bunch, folder: Path, names=NAMES, *, n_jobs=2, **how) -> dict:
@@ -133,7 +134,43 @@ def trained(source: Bunch, folder: Path, names=NAMES, *, n_jobs=2, **how) -> dic
         print(
             f"{name[0]}, {name[1]} recipe: " + (f"{spent:.0f} s" if spent else "kept")
         )
-    return {name: load_model(where(folder, *name)) for name in names}
+    return {name: load_model(where(folder, *name, how["seed"])) for name in names}
+
+
+def framed_base(source: Bunch, view, folder: Path, *, quick: bool, seed: int) -> str:
+    """Return the path of a base for cells that keep their frames: no real tally in it.
+
+    The bundled base goes on with synthetic cells and source digits pasted into boxes,
+    seen as `view` leaves them; frames and guide dots stand in either.
+    """
+    path = folder / f"framed_base_seed{seed}"
+    if path.with_suffix(".json").exists():
+        return str(path)
+    started = time.perf_counter()
+    n_made, n_pasted, epochs = (240, 120, 1) if quick else (14_000, 10_000, 5)
+    rng = np.random.default_rng(seed)
+    chosen = rng.choice(len(source.y_train), n_pasted, replace=False)
+    digits = (255 * source.X_train[chosen].clip(0, 1)).astype(np.uint8)
+    labels = source.y_train[chosen]
+    pasted = embed_digits(digits, labels, random_state=seed)
+    made = make_digit_cells(n_made, random_state=seed)
+    X = view.fit_transform(np.concatenate([made.images, pasted]))
+    y = np.concatenate([np.asarray(made.target), labels])
+    model = CNNClassifier(
+        classes=[*CLASSES],
+        batch_norm=True,
+        pretrained="handwriting",
+        augment=_OURS["augment"] | {"noise": 0.05, "blur": 0.3},
+        schedule="one-cycle",
+        learning_rate=2e-3,
+        max_epochs=epochs,
+        random_state=seed,
+    )
+    save_model(model.fit(X, y), path)
+    print(
+        f"base for framed cells: {len(y)} cells, {time.perf_counter() - started:.0f} s"
+    )
+    return str(path)
 
 
 class MeanClassifier(ClassifierMixin, BaseEstimator):

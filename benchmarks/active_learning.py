@@ -164,6 +164,8 @@ def main() -> None:
         args.seeds, args.rounds, args.batch, args.random = 2, 2, 30, 100
         args.epochs, args.least = 2, 0
     args.out = args.out or Path(tempfile.mkdtemp(prefix="active-"))
+    if args.quick:  # its networks are no others'
+        args.out /= "quick"
     args.out.mkdir(parents=True, exist_ok=True)
     print_versions(args.seed)
     real = args.data if args.data.is_dir() else None
