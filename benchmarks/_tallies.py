@@ -4,7 +4,7 @@ The rectangle of a field was drawn by hand around its three boxes, upright, with
 margin of about `_MARGIN` box heights (the median over the first 120 pages, of which all
 but one register). The form is laid on the rectangles of its page by one homography, and
 on that of the field alone; from either its boxes are moved onto their printed frames,
-and the better fit is cut out. No page is sought on: none can be refused.
+and the better fit is cut out. Nothing is registered, so no page can be refused.
 """
 
 from __future__ import annotations

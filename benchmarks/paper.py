@@ -7,8 +7,9 @@ mnist      the base and the tuned network on MNIST, by the paper's recipe and by
 untouched  both on digits of tallies, pixels as they are and normalised
 grid       the paper's settings searched: MNIST trains, pages 1-250 score
 transfer   the tuned network fine-tuned on tallies, none to five layers frozen
-twelve     the bundled model "handwriting", which saw no real tally, fine-tuned on all
-           boxes, crossed and empty ones too, and counts read with it
+twelve     the bundled model "handwriting", which saw no real tally, and one like it for
+           boxes whose frames are left, fine-tuned on all boxes, crossed and empty ones
+           too, and counts read with the mean of both
 
 Transfer and twelve are five-fold by page: every page is read by networks that never saw
 it. All else that was chosen was chosen on MNIST's validation digits and pages 1-250.
@@ -67,8 +68,8 @@ def mnist(study: Study, report: Report) -> None:
     source = study.source
     lines = [
         f"{len(source.y_train)} digits of {source.name} to train on, "
-        f"{len(source.y_validation)} of other writers to choose by; the test set was "
-        f"looked at once. The paper: {PAPER['MNIST, base network']} (base network).",
+        f"{len(source.y_validation)} of other writers to choose by; the test set "
+        f"chose nothing. The paper: {PAPER['MNIST, base network']} (base network).",
         "",
         "| network, recipe | validation | test |",
         "|---|---|---|",
