@@ -40,7 +40,7 @@ VIEWS = {"clean": CellNormalizer(), "framed": FRAMED}
 RANDOM = (0.25, 0.5, 0.75, 1.0)  # of --random, where the random curve is taken
 
 
-def fine_tuned(source, X, y, *, epochs: int, least: int, seed: int):
+def fine_tuned(source, X, y, *, epochs: int, least: int, step: int, seed: int):
     """Fit on the labelled cells; few of them are shown more often."""
     settings = network("tuned", "ours", epochs=None, seed=seed).get_params()
     settings |= {
@@ -49,7 +49,7 @@ def fine_tuned(source, X, y, *, epochs: int, least: int, seed: int):
         "augment": "tally",
         "learning_rate": 1e-3,
         "weight_decay": 0.0,
-        "batch_size": 32,  # few cells: more steps for as much work
+        "batch_size": step,
         "max_epochs": max(epochs, least // len(y)),
     }
     return type(source)(**settings).fit(X, y)
@@ -157,6 +157,7 @@ def main() -> None:
         choose={"action": "store_true", "help": "judge on a part of the pool"},
         epochs={"type": int, "default": 15},
         least={"type": int, "default": 8000, "help": "cells shown in a fit, at least"},
+        step={"type": int, "default": 128, "help": "cells in a step of training"},
         out={"type": Path, "default": None, "help": "folder; a temporary one"},
         n_jobs={"type": int, "default": 2},
         quick={"action": "store_true", "help": "all of it small, within a minute"},
@@ -181,7 +182,7 @@ def main() -> None:
     ways = {"random": (sizes, None)}
     ways |= {f"diversity {d}": (batches, d) for d in args.diversity}
     keys = [(seed, way) for seed in range(args.seeds) for way in ways]
-    fit = {"epochs": args.epochs, "least": args.least}
+    fit = {"epochs": args.epochs, "least": args.least, "step": args.step}
     found = Parallel(n_jobs=args.n_jobs, verbose=0)(
         delayed(curve)(source, pool, test, *ways[way], args.seed + seed, **fit)
         for seed, way in keys
