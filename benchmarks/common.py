@@ -17,23 +17,31 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 def arguments(description: str, **extra: dict) -> argparse.Namespace:
-    """Parse --data, --seed and the script's own options."""
+    """Parse --data, --seed and the script's own options.
+
+    With a --quick that is given, a script does without real data.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--data", type=Path, default=DATA, help="folder of real data")
     parser.add_argument("--seed", type=int, default=0)
     for name, options in extra.items():
         parser.add_argument(f"--{name.replace('_', '-')}", **options)
     found = parser.parse_args()
-    if not found.data.is_dir():
+    if not found.data.is_dir() and not getattr(found, "quick", False):
         parser.error(f"no folder {found.data}; give the real data's with --data")
     return found
 
 
+def versions(seed: int) -> str:
+    """Return seed, versions and kind of machine in one line."""
+    names = ["sktally", "scikit-learn", "torch", "skorch", "opencv-python-headless"]
+    listed = ", ".join(f"{name} {version(name)}" for name in names)
+    return f"seed {seed}; Python {platform.python_version()}, {listed}"
+
+
 def print_versions(seed: int) -> None:
     """Print seed, versions and kind of machine."""
-    names = ["sktally", "scikit-learn", "torch", "skorch", "opencv-python-headless"]
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    print(f"seed {seed}; Python {platform.python_version()}, {versions}")
+    print(versions(seed))
 
 
 def load_boxes(folder: Path) -> tuple[list[str], np.ndarray, np.ndarray, pd.DataFrame]:

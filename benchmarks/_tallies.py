@@ -1,0 +1,116 @@
+"""Cells of indonesia-2024 cut from the rectangles its labels give, page by page.
+
+The rectangle of a field was drawn by hand around its three boxes, upright, with a
+margin of about `_MARGIN` box heights (the median over the first 120 pages, of which all
+but one register). The form is laid on the rectangles of its page by one homography, and
+on that of the field alone; from either its boxes are moved onto their printed frames,
+and the better fit is cut out. Nothing is registered, so no page can be refused.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+from common import load_boxes
+from joblib import Parallel, delayed
+from sklearn.utils import Bunch
+
+from sktally import load_form, make_tally_pages, read_page
+from sktally.cells import sample_cells
+from sktally.pages._registration import form_quads
+from sktally.pages._snap import snap_fields
+
+FORM = "indonesia-2024"
+_MARGIN = 0.12  # box heights
+_REACH = 0.4  # box heights: how far a frame may lie from where the rectangle puts it
+
+
+def load_tallies(folder: Path | None, n_pages: int, seed: int) -> Bunch:
+    """Return cells, box strings and counts by page; made-up pages without a folder.
+
+    Absent cells are 0 everywhere, and unlabelled or badly framed fields None and -1.
+    """
+    form = load_form(FORM)
+    if folder is None:
+        made = make_tally_pages(n_pages, form=FORM, random_state=seed)
+        corners = made.quads[:, :, [0, 0, -1, -1], [0, 3, 1, 2]]
+        margin = _MARGIN * form.fields[0].box[1]
+        rectangles = np.concatenate(
+            [corners.min(axis=2) - margin, corners.max(axis=2) + margin], axis=2
+        )
+        pages, turns = made.pages, made.turns
+        boxes, counts, names = made.boxes, made.counts, [*range(n_pages)]
+    else:
+        pages, boxes, counts, fields = load_boxes(folder)
+        pages = pages[:n_pages]
+        names = [Path(page).stem for page in pages]
+        rectangles, turns = _given(fields, [Path(page).name for page in pages])
+        boxes, counts = boxes[:n_pages], counts[:n_pages]
+        absent = np.isnan(rectangles).any(axis=2)
+        boxes[absent], counts[absent] = None, -1
+    cells = Parallel(n_jobs=2, prefer="threads")(
+        delayed(cut_cells)(page, rectangle, turn == 180)
+        for page, rectangle, turn in zip(pages, rectangles, turns)
+    )
+    return Bunch(cells=np.stack(cells), boxes=boxes, counts=counts, names=names)
+
+
+def _given(fields: pd.DataFrame, files: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return rectangles ``(n_pages, n_fields, 4)``, NaN where not good, and turns."""
+    good = fields["bbox_ok"] == 1
+    sides = fields.loc[good].pivot(index="file", columns="field")
+    edges = [sides[name].reindex(files).to_numpy(float) for name in ("x1", "y1")]
+    edges += [sides[name].reindex(files).to_numpy(float) for name in ("x2", "y2")]
+    turns = fields.groupby("file")["rotation"].first().loc[files].to_numpy()
+    return np.stack(edges, axis=2) - 0.5, turns  # to centres of pixels
+
+
+def cut_cells(page, rectangles: np.ndarray, upside_down: bool) -> np.ndarray:
+    """Return the cells of one page ``(n_fields, n_places, 40, 40)``."""
+    cv2.setNumThreads(1)
+    form = load_form(FORM)
+    page = page if isinstance(page, np.ndarray) else read_page(page)
+    on_form, on_page = [], []
+    boxes = form_quads(form).reshape(form.n_fields, -1, 2)
+    margin = _MARGIN * form.fields[0].box[1]
+    for field, (x1, y1, x2, y2) in zip(boxes, rectangles):
+        low, high = field.min(axis=0) - margin, field.max(axis=0) + margin
+        on_form.append(_corners(*low, *high))
+        turned = (x2, y2, x1, y1) if upside_down else (x1, y1, x2, y2)
+        on_page.append(_corners(*turned))
+    on_form, on_page = np.array(on_form), np.array(on_page)
+    present = np.isfinite(on_page).all(axis=(1, 2))
+    quads = np.full((form.n_fields, form.n_places, 4, 2), np.nan)
+    if not present.any():
+        return sample_cells(page, quads)
+    scores = np.full(form.n_fields, -np.inf)
+    each = [np.arange(form.n_fields) == i for i in np.flatnonzero(present)]
+    for together in [present, *each]:
+        onto, _ = cv2.findHomography(
+            on_form[together].reshape(-1, 2), on_page[together].reshape(-1, 2)
+        )
+        part = form.model_copy(
+            update={"fields": tuple(np.array(form.fields)[together])}
+        )
+        moved, fit = snap_fields(page, part, onto, reach=_REACH)
+        where = np.flatnonzero(together)
+        better = fit > scores[where]
+        quads[where[better]], scores[where[better]] = moved[better], fit[better]
+    return sample_cells(page, quads)
+
+
+def _corners(x1, y1, x2, y2) -> list:
+    return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
+
+
+def single_cells(cells: np.ndarray, boxes: np.ndarray, wanted: str) -> Bunch:
+    """Return the boxes that hold a wanted character: cells, labels and where.
+
+    `at` has page, field and place of each, by which readings are folded back.
+    """
+    labels = np.array([[list(b or "   ") for b in row] for row in boxes])
+    chosen = np.isin(labels, list(wanted))
+    return Bunch(cells=cells[chosen], labels=labels[chosen], at=np.argwhere(chosen))
