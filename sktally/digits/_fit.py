@@ -145,6 +145,8 @@ def make_net(
     An `endless` one is made for one more epoch at a constant learning rate.
     """
     c = classifier
+    # flips depend on the classes, which a loaded model does not ask about again
+    augmentation = make_augmentation(c.augment, c.classes_.tolist() if training else ())
     optimizer, settings = _OPTIMIZERS[c.optimizer]
     settings = {f"optimizer__{name}": value for name, value in settings.items()}
     if c.optimizer == "adamw":
@@ -155,7 +157,7 @@ def make_net(
         offset=c.pixel_offset_,
         scale=c.pixel_scale_,
         bfloat16=use_bfloat16(c.precision, c.device_),
-        augmentation=make_augmentation(c.augment) if training else None,
+        augmentation=augmentation if training else None,
         schedule=None if endless else c.schedule,
         l1=c.l1,
         l2=c.l2,
