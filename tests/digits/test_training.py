@@ -16,7 +16,7 @@ class Net:
     max_epochs = 10
 
     class optimizer_:
-        param_groups = [{"lr": 0}]
+        param_groups = [{"lr": 0, "share": 1}, {"lr": 0, "share": 0.1}]
 
     def get_iterator(self, X, training):
         return range(10)
@@ -28,6 +28,7 @@ def rates_of(name):
     schedule.on_train_begin(net, X=None)
     for _ in range(100):
         rates.append(net.optimizer_.param_groups[0]["lr"])
+        assert net.optimizer_.param_groups[1]["lr"] == pytest.approx(rates[-1] / 10)
         schedule.on_batch_end(net, training=True)
     return rates
 
