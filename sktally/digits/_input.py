@@ -121,7 +121,11 @@ def _explained(X, y=None):
         if not is_nan and "contains infinity" not in text:
             raise
         what = "NaN" if is_nan else "infinity or a value too large for float32"
-        given, name = (y, "y") if text.startswith("Input y") else (X, "X")
+        name, given = "X", X
+        bad = np.flatnonzero(_not_finite(np.asarray(X)))
+        if text.startswith("Input y") or not len(bad):  # scikit-learn may not say
+            name, given = "y", y
+            bad = np.flatnonzero(_not_finite(np.asarray(y)))
         if name == "y":
             hint = "label these samples, or leave them out"
         elif is_nan:
@@ -131,7 +135,6 @@ def _explained(X, y=None):
             )
         else:
             hint = "leave these images out, or np.clip them to the range of pixels"
-        bad = np.flatnonzero(_not_finite(np.asarray(given)))
         raise TallyError(
             f"{name}: expected finite values. Input {name} contains {what} in "
             f"{len(bad)} of {len(given)} samples (first: sample {bad[0]}); {hint}"

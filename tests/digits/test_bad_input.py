@@ -68,6 +68,12 @@ SAMPLES = {
         pd.Series(np.where(Y == 1, np.nan, Y)),
         "Input y contains NaN in 10 of 40 samples .*label these samples, or leave",
     ),
+    "NaN in objects": (spoilt(np.nan, object), Y, "X contains NaN in 2 of 40 .*absent"),
+    "NaN among text": (
+        X,
+        np.array([np.nan, *"abc"] * 10, dtype=object),
+        r"y.* in 10 of 40 samples \(first: sample 0\); label these samples, or leave",
+    ),
     "None in y": (
         X,
         np.array([None, *"abc"] * 10, dtype=object),
