@@ -123,6 +123,7 @@ SINCE_FORMAT_1 = {
     "class_weight": {False: 2.0},
     "sampling": "balanced",
     "warm_start": True,
+    "layer_decay": 0.5,
 }
 
 
@@ -130,7 +131,7 @@ def test_later_parameters_are_written_where_they_are_set(tmp_path):
     X, y = load_digits(return_X_y=True)
     plain = CNNClassifier(**TINY).fit(X[:60], y[:60])
     rich = clone(plain).set_params(**SINCE_FORMAT_1)
-    rich.fit(X[:60], y[:60] > 4)
+    rich.fit(X[:60], y[:60] > 4).set_params(unfreeze_epochs=2)
     named = clone(plain).set_params(architecture="lenet5", filters=(64, 96, 112))
     named.set_params(hidden=(150, 70)).fit(X[:60], y[:60])
     format_1 = json.loads((DATA / "format_1.json").read_text())["model"]
@@ -148,7 +149,8 @@ def test_later_parameters_are_written_where_they_are_set(tmp_path):
             assert set(SINCE_FORMAT_1) <= set(content["params"])
     every = set(CNNClassifier().get_params()) - set(format_1["params"])
     assert every == set(CNNClassifier._since_format_1)
-    assert every | {"filters"} == {*SINCE_FORMAT_1, "architecture"}
+    apart = {"architecture", "unfreeze_epochs"}
+    assert every | {"filters"} == {*SINCE_FORMAT_1, *apart}
 
 
 def test_labels_as_text_objects_and_names_of_columns(tmp_path):

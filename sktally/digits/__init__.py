@@ -13,6 +13,7 @@ from sktally.digits._augment import PRESETS as AUGMENT_PRESETS
 from sktally.digits._augment import Augmentation, augment_cells
 from sktally.digits._classifier import CNNClassifier
 from sktally.digits._network import DigitNetwork
+from sktally.digits._preview import plot_augmentation
 from sktally.digits._queries import select_queries
 from sktally.digits._search import paper_param_grid, search_results
 from sktally.digits._sets import domain_cv, train_validation_test_target_split
@@ -25,6 +26,7 @@ __all__ = [
     "augment_cells",
     "domain_cv",
     "paper_param_grid",
+    "plot_augmentation",
     "search_results",
     "select_queries",
     "train_validation_test_target_split",

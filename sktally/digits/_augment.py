@@ -11,6 +11,7 @@ from sklearn.utils import check_random_state
 from torch.nn import functional
 
 from sktally._validate import check_range
+from sktally.digits._defects import compressed, shaded
 from sktally.exceptions import TallyError
 
 __all__ = ["PRESETS", "Augmentation", "augment_cells", "make_augmentation"]
@@ -35,7 +36,8 @@ PRESETS = {
 }
 
 _LIMITS = {"rotation": 45, "shear": 45, "shift": 0.5, "zoom": 0.5, "elastic": 0.2}
-_LIMITS |= {"contrast": 4, "brightness": 4, "noise": 4}  # all others: 1
+_LIMITS |= {"contrast": 4, "brightness": 4, "noise": 4}
+_LIMITS |= {"shadow": 0.9}  # all others: 1
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,16 @@ class Augmentation:
         Probability of a remnant of a box frame along a side.
     gaps : float, default=0
         Probability of a thin erased line, as frame removal leaves in strokes.
+    shadow : float, default=0
+        Largest share of the light, up to 0.9, that a shadow takes on one side of a
+        soft straight edge. It leaves a plateau of that share of the darkest ink.
+    jpeg : float, default=0
+        Compression, up to 1: the quality of the file is drawn evenly between 100 and
+        ``100 - 95 * jpeg``, at the pixels of the cell. The 8 x 8 squares begin
+        anywhere.
+    flip_horizontal, flip_vertical : float, default=0
+        Probability of exchanging left and right, top and bottom. Not for digits:
+        `CNNClassifier` refuses them where a label is a number.
 
     See Also
     --------
@@ -80,13 +92,24 @@ class Augmentation:
 
     Notes
     -----
-    There are no flips: a mirrored 2 is no digit, and a 6 turned over is a 9.
-    Geometry is one bilinear resampling.
+    A mirrored 2 is no digit, and a 6 turned over is a 9: flips are for other images.
+    Geometry is one bilinear resampling. JPEG is the quantisation of Annex K [2]_
+    without the lossless coding, colours each like grey.
 
     References
     ----------
-    P. Simard, D. Steinkraus and J. Platt, Best practices for convolutional neural
-    networks applied to visual document analysis, ICDAR 2003.
+    .. [1] P. Simard, D. Steinkraus and J. Platt (2003). "Best practices for
+       convolutional neural networks applied to visual document analysis". ICDAR.
+    .. [2] ITU-T Recommendation T.81 (1992). "Digital compression and coding of
+       continuous-tone still images", Annex K.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktally.digits import Augmentation
+    >>> change = Augmentation(rotation=10, shadow=0.5)
+    >>> change(torch.randn(4, 1, 28, 28)).shape
+    torch.Size([4, 1, 28, 28])
     """
 
     rotation: float = 0
@@ -101,6 +124,10 @@ class Augmentation:
     blur: float = 0
     lines: float = 0
     gaps: float = 0
+    shadow: float = 0
+    jpeg: float = 0
+    flip_horizontal: float = 0
+    flip_vertical: float = 0
 
     def __post_init__(self):
         for field in fields(self):
@@ -111,6 +138,9 @@ class Augmentation:
         """Return a changed copy of `x`, float32 ``(n, channels, height, width)``."""
         sign = torch.where(x.mean((1, 2, 3), keepdim=True) < 0, -1.0, 1.0)
         x = (x * sign).contiguous()  # ink is above 0 from here on
+        for probability, axis in ((self.flip_horizontal, 3), (self.flip_vertical, 2)):
+            if probability:
+                x = torch.where(_even(x, 0, 1) < probability, x.flip(axis), x)
         if self.stroke:
             x = self._strokes(x)
         if self.rotation or self.shift or self.zoom or self.shear or self.elastic:
@@ -129,8 +159,12 @@ class Augmentation:
             x = x * _even(x, -most, most).exp()
         if self.brightness:
             x = x + self._light(x)
+        if self.shadow:
+            x = shaded(x, self.shadow)
         if self.noise:
             x = x + torch.randn_like(x) * _even(x, 0, self.noise)
+        if self.jpeg:
+            x = compressed(x, self.jpeg)
         return x * sign
 
     def _grid(self, x: torch.Tensor) -> torch.Tensor:
@@ -226,35 +260,44 @@ def _line(x: torch.Tensor, probability: float, *, across: bool) -> torch.Tensor:
     return mask * (_even(x, 0, 1) < probability)
 
 
-def make_augmentation(augment) -> Augmentation | None:
+def make_augmentation(augment, classes=()) -> Augmentation | None:
     """Return the augmentation for a preset's name, a dict of ranges, or None.
 
     Raises
     ------
     TallyError
-        If the setting is unknown, out of range, or a flip.
+        If the setting is unknown, out of range, or a flip and one of `classes` is a
+        number.
     """
-    if augment is None or isinstance(augment, Augmentation):
-        return augment
-    if isinstance(augment, str) and augment in PRESETS:
-        return Augmentation(**PRESETS[augment])
     known = [field.name for field in fields(Augmentation)]
-    if not isinstance(augment, dict):
+    if isinstance(augment, str) and augment in PRESETS:
+        augment = PRESETS[augment]
+    if isinstance(augment, dict):
+        for key in augment:
+            if key not in known:
+                raise TallyError(
+                    f"augment: expected keys among {', '.join(known)}, got {key!r}"
+                )
+        augment = Augmentation(**augment)
+    elif augment is not None and not isinstance(augment, Augmentation):
         raise TallyError(
             f"augment: expected None, one of {', '.join(map(repr, PRESETS))}, or a "
             f"dict with keys among {', '.join(known)}, got {augment!r}"
         )
-    for key in augment:
-        if "flip" in str(key) or "mirror" in str(key):
+    numbers = [label for label in classes if _is_number(label)]
+    for key in ("flip_horizontal", "flip_vertical"):
+        if numbers and getattr(augment, key, 0):
             raise TallyError(
-                f"augment: {key!r} is refused: a mirrored 2 is no digit, and a 6 "
-                "turned over is a 9; use rotation and shear instead"
+                f"augment: {key!r} is refused, as label {numbers[0]!r} is a number: a "
+                "mirrored 2 is no digit, and a 6 turned over is a 9; use rotation and "
+                "shear instead. If the images show no digits, give their classes names"
             )
-        if key not in known:
-            raise TallyError(
-                f"augment: expected keys among {', '.join(known)}, got {key!r}"
-            )
-    return Augmentation(**augment)
+    return augment
+
+
+def _is_number(label) -> bool:
+    text = str(int(label)) if isinstance(label, float) else str(label)
+    return text.isdecimal()
 
 
 def augment_cells(images, *, augment="tally", random_state=None) -> np.ndarray:

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from sktally.digits import _input
 from sktally.digits._balance import balance, check_sample_weight
 from sktally.digits._build import describe_network, new_network
+from sktally.digits._callbacks import Freezing
 from sktally.digits._fit import (
     check_batches,
     check_freeze,
@@ -174,8 +175,16 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         with seeded(seed, self.device_):
             module = self._go_on(n_frozen) if more else self._start(n_frozen)
             frozen = freeze(module, n_frozen)
+            if self.unfreeze_epochs is not None:
+                frozen = []  # for good
             check_batches(len(plan.rows), self.batch_size, module, frozen)
-            net = make_net(self, module, frozen=frozen, training=True, endless=endless)
+            freezing = None
+            if n_frozen:
+                epochs = self.n_epochs_ if more and endless else 0
+                freezing = Freezing(n_frozen, self.unfreeze_epochs, epochs)
+            net = make_net(
+                self, module, training=True, freezing=freezing, endless=endless
+            )
             if more and endless:
                 net.go_on_from(self.net_)
             self.net_ = net
@@ -184,6 +193,8 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         if more:
             table = pd.concat([self.history_, table], ignore_index=True)
             table["epoch"] = range(1, len(table) + 1)
+            if "frozen_layers" in table:
+                table["frozen_layers"] = table.frozen_layers.fillna(0).astype(int)
         self.history_ = table
         self.n_epochs_ = len(table)
         return self
@@ -194,7 +205,8 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         own = isinstance(self.architecture, type)
         self._architecture = self.architecture if own else None
         module = new_network(self._network, self._architecture)
-        check_freeze(n_frozen, module, self.pretrained is not None)
+        trained = self.pretrained is not None
+        check_freeze(n_frozen, module, trained, self.unfreeze_epochs)
         self.transfer_report_ = None
         if self.pretrained is not None:
             source = load_source(self.pretrained)
@@ -214,7 +226,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
                 f"{asked.get(names[0])!r}); training cannot go on from it: put it "
                 "back, or fit anew with warm_start=False"
             )
-        check_freeze(n_frozen, self.net_.module_, True)
+        check_freeze(n_frozen, self.net_.module_, True, self.unfreeze_epochs)
         return self.net_.module_
 
     def predict_proba(self, X):

@@ -7,10 +7,13 @@ import math
 from skorch.callbacks import Callback
 from tqdm import tqdm
 
+from sktally.digits._layers import freeze
+
 __all__ = [
     "SCHEDULES",
     "Accuracy",
     "BestWeights",
+    "Freezing",
     "Penalty",
     "Progress",
     "Schedule",
@@ -71,7 +74,32 @@ class Schedule(Callback):
     def _set(self, net):
         factor = self.factor(min(self.step / self.total, 1.0))
         for group in net.optimizer_.param_groups:
-            group["lr"] = net.lr * factor
+            group["lr"] = net.lr * factor * group["share"]
+
+
+class Freezing(Callback):
+    """Keep the first layers frozen and record how many; release them one by one.
+
+    Parameters
+    ----------
+    n_layers : int
+        Frozen at first.
+    every : int or None
+        After so many epochs one more layer, the last frozen one, learns.
+    n_epochs : int
+        Epochs that count as run before this training.
+    """
+
+    def __init__(self, n_layers: int, every: int | None = None, n_epochs: int = 0):
+        self.n_layers, self.every, self.n_epochs = n_layers, every, n_epochs
+
+    def on_epoch_begin(self, net, **kwargs):
+        frozen = self.n_layers
+        if self.every is not None:
+            epochs = self.n_epochs + len(net.history) - 1  # this one has a row
+            frozen = max(frozen - epochs // self.every, 0)
+        net.frozen = freeze(net.module_, frozen)
+        net.history.record("frozen_layers", frozen)
 
 
 class Penalty(Callback):

@@ -103,7 +103,7 @@ class CNNClassifier(CellClassifier):
     warm_start : bool, default=False
         A further `fit` trains on from the weights, the pixel range and the history
         of the last one, for `max_epochs` more and with a new optimizer; `pretrained`
-        is not read again. With ``fit(freeze_layers=...)``: gradual unfreezing.
+        is not read again.
     classes : list, optional
         All labels there are. Columns then stay even where `y` lacks a class.
         `classes_` is sorted in any case, as scikit-learn's scorers expect.
@@ -117,6 +117,16 @@ class CNNClassifier(CellClassifier):
         Number of leading weight layers (convolutions and fully connected, as the
         network defines them) that keep the pretrained weights and batch-norm
         statistics unchanged: 12 are the first 12 layers of VGG.
+    unfreeze_epochs : int, optional
+        Gradual unfreezing [5]_: after every so many epochs one more layer learns, the
+        last frozen one first, until none is frozen. `fit` begins with `freeze_layers`
+        frozen, with a warm start too; `partial_fit` counts all epochs so far. None
+        keeps them frozen.
+    layer_decay : float, default=1.0
+        Discriminative learning rates [5]_: each weight layer learns at so many times
+        the rate of the next one, in [0.001, 1], and the output layer at
+        `learning_rate`. [5]_ takes 1 / 2.6 = 0.38. Schedules and weight decay scale
+        with the rate of the layer.
     device : str, default="auto"
         ``"cpu"``, ``"cuda"``, ``"cuda:1"``, ``"mps"``; "auto" takes CUDA if there is.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
@@ -141,7 +151,8 @@ class CNNClassifier(CellClassifier):
         The trained net; ``net_.module_`` is the network.
     history_ : DataFrame
         One row per epoch: loss, accuracy, seconds; with validation also its loss
-        and accuracy. Training figures are taken with dropout at work.
+        and accuracy; with frozen layers how many there were, ``frozen_layers``.
+        Training figures are taken with dropout at work.
     n_epochs_ : int
         Epochs run.
     class_shares_ : DataFrame
@@ -185,6 +196,8 @@ class CNNClassifier(CellClassifier):
        large-scale image recognition". ICLR. 134 million weights.
     .. [4] K. He, X. Zhang, S. Ren and J. Sun (2016). "Deep residual learning for image
        recognition". CVPR. 11 million weights.
+    .. [5] J. Howard and S. Ruder (2018). "Universal language model fine-tuning for
+       text classification". ACL, sections 3.2 and 3.3.
 
     Examples
     --------
@@ -215,6 +228,8 @@ class CNNClassifier(CellClassifier):
         "class_weight",
         "sampling",
         "warm_start",
+        "unfreeze_epochs",
+        "layer_decay",
     )
 
     def __init__(
@@ -254,6 +269,8 @@ class CNNClassifier(CellClassifier):
         classes=None,
         pretrained=None,
         freeze_layers=0,
+        unfreeze_epochs=None,
+        layer_decay=1.0,
         device="auto",
         precision="auto",
         random_state=None,
@@ -293,6 +310,8 @@ class CNNClassifier(CellClassifier):
         self.classes = classes
         self.pretrained = pretrained
         self.freeze_layers = freeze_layers
+        self.unfreeze_epochs = unfreeze_epochs
+        self.layer_decay = layer_decay
         self.device = device
         self.precision = precision
         self.random_state = random_state

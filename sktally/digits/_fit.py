@@ -9,7 +9,7 @@ from torch import nn
 
 from sktally._validate import check_choice, check_range
 from sktally.digits._augment import make_augmentation
-from sktally.digits._callbacks import SCHEDULES
+from sktally.digits._callbacks import SCHEDULES, Freezing
 from sktally.digits._layers import weight_layers
 from sktally.digits._net import DigitNet, has_bfloat16
 from sktally.exceptions import TallyError
@@ -57,17 +57,28 @@ def check_settings(classifier) -> None:
     check_choice("early_stopping", c.early_stopping, (True, False))
     check_range("validation_fraction", c.validation_fraction, 1e-6, 0.99)
     check_range("patience", c.patience, 1, 10**6, integer=True)
+    check_range("layer_decay", c.layer_decay, 0.001, 1)
+    if c.unfreeze_epochs is not None:
+        check_range("unfreeze_epochs", c.unfreeze_epochs, 1, 10**6, integer=True)
     make_augmentation(c.augment)
 
 
-def check_freeze(n_layers: int, module: nn.Module, trained: bool) -> None:
-    """Raise unless `n_layers` can be frozen in `module`."""
+def check_freeze(
+    n_layers: int, module: nn.Module, trained: bool, unfreeze_epochs: int | None = None
+) -> None:
+    """Raise unless `n_layers` can be frozen in `module`, and unfrozen if asked for."""
     check_range("freeze_layers", n_layers, 0, 10**6, integer=True)
     if n_layers and not trained:
         raise TallyError(
             f"freeze_layers={n_layers}: frozen layers need trained weights, and "
             "pretrained is None; give pretrained= a saved model, the name of a bundled "
             "one, or FrozenEstimator(fitted classifier)"
+        )
+    if unfreeze_epochs is not None and not n_layers:
+        raise TallyError(
+            f"unfreeze_epochs={unfreeze_epochs}: expected layers to release, and "
+            "freeze_layers=0 freezes none; set freeze_layers to 1 or more, in the "
+            "constructor or in fit, or unfreeze_epochs=None"
         )
     layers = [names[0] for names in weight_layers(module)]
     if n_layers >= len(layers):
@@ -138,25 +149,33 @@ def check_batches(n_rows: int, batch_size: int, module: nn.Module, frozen) -> No
 
 
 def make_net(
-    classifier, module: nn.Module, *, training: bool, frozen=(), endless: bool = False
+    classifier,
+    module: nn.Module,
+    *,
+    training: bool,
+    freezing: Freezing | None = None,
+    endless: bool = False,
 ) -> DigitNet:
     """Return the initialised skorch net around `module`, with no training done.
 
     An `endless` one is made for one more epoch at a constant learning rate.
     """
     c = classifier
+    # flips depend on the classes, which a loaded model does not ask about again
+    augmentation = make_augmentation(c.augment, c.classes_.tolist() if training else ())
     optimizer, settings = _OPTIMIZERS[c.optimizer]
     settings = {f"optimizer__{name}": value for name, value in settings.items()}
     if c.optimizer == "adamw":
         settings["optimizer__weight_decay"] = c.weight_decay
     net = DigitNet(
         module,
-        frozen=frozen,
+        callbacks=[] if freezing is None else [("freezing", freezing)],
         offset=c.pixel_offset_,
         scale=c.pixel_scale_,
         bfloat16=use_bfloat16(c.precision, c.device_),
-        augmentation=make_augmentation(c.augment) if training else None,
+        augmentation=augmentation if training else None,
         schedule=None if endless else c.schedule,
+        layer_decay=c.layer_decay,
         l1=c.l1,
         l2=c.l2,
         patience=c.patience if c.early_stopping and not endless else None,

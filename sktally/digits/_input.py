@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
+from sklearn.utils import assert_all_finite
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     check_array,
-    check_consistent_length,
     column_or_1d,
     validate_data,
 )
@@ -31,7 +34,10 @@ _RANGE_SAMPLES = 4096  # images that offset and scale are measured on, at most
 
 def images_for_fit(estimator, X, y):
     """Return images ``(n, h, w)`` or ``(n, h, w, 3)``, uint8 or float32, and y."""
-    X, y = validate_data(estimator, _stacked(X), y, **_PIXELS)
+    X = _stacked(X)
+    _check_lengths(X, y)
+    with _explained(X, y):
+        X, y = validate_data(estimator, X, y, **_PIXELS)
     estimator._input_ndim = X.ndim
     return _unflatten(X), y
 
@@ -40,7 +46,9 @@ def more_images(estimator, X, y):
     """Return images and y to go on with, of the shape of the first fit."""
     images = images_for_predict(estimator, X)
     y = column_or_1d(y, warn=True)
-    check_consistent_length(images, y)
+    _check_lengths(images, y)
+    with _explained(images, y):
+        assert_all_finite(y, input_name="y")
     return images, y
 
 
@@ -48,10 +56,11 @@ def images_for_predict(estimator, X) -> np.ndarray:
     """Return images of the shape that `estimator` was fitted on, or raise."""
     shape = estimator.image_shape_
     X = _stacked(X)
-    if estimator._input_ndim == 2 and getattr(X, "ndim", 2) == 2:
-        X = validate_data(estimator, X, reset=False, **_PIXELS)
-    else:  # images; or flat rows for a model fitted on images, or the reverse
-        X = check_array(X, input_name="X", **_PIXELS)
+    with _explained(X):
+        if estimator._input_ndim == 2 and getattr(X, "ndim", 2) == 2:
+            X = validate_data(estimator, X, reset=False, **_PIXELS)
+        else:  # images; or flat rows for a model fitted on images, or the reverse
+            X = check_array(X, input_name="X", **_PIXELS)
     images = X.reshape(len(X), *shape) if _is_flat(X, shape) else _unflatten(X)
     if images.shape[1:] != shape:
         raise TallyError(
@@ -63,16 +72,83 @@ def images_for_predict(estimator, X) -> np.ndarray:
 
 def _stacked(X):
     """Return a list of images as one array, or raise where their sizes differ."""
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        if not len(X) or not isinstance(X[0], np.ndarray):
+            return X
+        X = list(X)
     if not isinstance(X, (list, tuple)):
         return X
     try:
         return np.asarray(X)
     except ValueError:
-        shapes = sorted({np.shape(x) for x in X if isinstance(x, np.ndarray)})
+        shapes = sorted({shape for x in X if (shape := _shape(x))})
         raise TallyError(
             f"X: expected images of one size, got several (such as {shapes[:3]}); "
             "bring all cells to one size, for example with CellNormalizer"
         ) from None
+
+
+def _shape(x) -> tuple[int, ...]:
+    try:
+        return np.shape(x)
+    except ValueError:  # its own rows differ
+        return ()
+
+
+def _check_lengths(X, y) -> None:
+    """Raise unless each image has one label; what is no images is for scikit-learn."""
+    try:
+        lengths = len(X), len(y)
+    except TypeError:
+        return
+    if not issparse(X) and np.ndim(X) > 1 and lengths[0] != lengths[1]:
+        raise TallyError(
+            f"y: expected {lengths[0]} labels, one for each image of X, got "
+            f"{lengths[1]} (inconsistent numbers of samples); choose rows of X and y "
+            "alike"
+        )
+
+
+@contextmanager
+def _explained(X, y=None):
+    """Say which images or labels are not finite, and what to do about them."""
+    try:
+        with np.errstate(over="ignore"):  # an error follows, and says more
+            yield
+    except ValueError as error:
+        text = str(error)
+        is_nan = "contains NaN" in text
+        if not is_nan and "contains infinity" not in text:
+            raise
+        what = "NaN" if is_nan else "infinity or a value too large for float32"
+        name, given = "X", X
+        bad = np.flatnonzero(_not_finite(np.asarray(X)))
+        if text.startswith("Input y") or not len(bad):  # scikit-learn may not say
+            name, given = "y", y
+            bad = np.flatnonzero(_not_finite(np.asarray(y)))
+        if name == "y":
+            hint = "label these samples, or leave them out"
+        elif is_nan:
+            hint = (
+                "cells that CellNormalizer left NaN are absent: leave them out, such "
+                "as by rows = np.isfinite(X).all(axis=(1, 2)), and their labels"
+            )
+        else:
+            hint = "leave these images out, or np.clip them to the range of pixels"
+        raise TallyError(
+            f"{name}: expected finite values. Input {name} contains {what} in "
+            f"{len(bad)} of {len(given)} samples (first: sample {bad[0]}); {hint}"
+        ) from None
+
+
+def _not_finite(values: np.ndarray) -> np.ndarray:
+    """Return which samples hold NaN or infinity."""
+    if values.dtype == object:
+        bad = pd.isna(values) | np.isin(values, [np.inf, -np.inf])
+    else:
+        with np.errstate(over="ignore"):
+            bad = ~np.isfinite(values.astype(np.float32))
+    return bad.reshape(len(values), -1).any(axis=1)
 
 
 def _is_flat(X: np.ndarray, shape: tuple[int, ...]) -> bool:
@@ -108,14 +184,20 @@ def pixel_range(images: np.ndarray) -> tuple[float, float]:
 
 def encode_labels(y: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]:
     """Return the sorted classes and the int64 code of every label."""
+    missing = np.flatnonzero(pd.isna(y))
+    if len(missing):
+        raise TallyError(
+            f"y: {len(missing)} of {len(y)} labels are missing (first: sample "
+            f"{missing[0]}); label these samples, or leave them out"
+        )
     check_classification_targets(y)
     if classes is None:
         known, codes = np.unique(y, return_inverse=True)
         if len(known) < 2:
             raise TallyError(
                 f"y: expected labels of at least 2 classes, got 1 class "
-                f"({known[0]!r}); add samples of another class, or name all classes "
-                "in classes="
+                f"({known.tolist()[0]!r}); add samples of another class, or name all "
+                "classes in classes="
             )
         return known, codes.astype(np.int64)
     known = np.unique(_class_array(classes))

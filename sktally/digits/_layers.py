@@ -6,7 +6,14 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["ExactLinear", "draw_weights", "freeze", "hold_still", "weight_layers"]
+__all__ = [
+    "ExactLinear",
+    "draw_weights",
+    "freeze",
+    "hold_still",
+    "parameter_groups",
+    "weight_layers",
+]
 
 
 def weight_layers(module: nn.Module) -> list[list[str]]:
@@ -62,6 +69,31 @@ def hold_still(module: nn.Module, names: list[str]) -> None:
     """Take frozen modules out of training mode: batch norm then learns nothing."""
     for name in names:
         module.get_submodule(name).training = False
+
+
+def parameter_groups(module: nn.Module, layer_decay: float = 1.0) -> list[dict]:
+    """Return groups of parameters for an optimizer, with their ``share`` of its rate.
+
+    Matrices and kernels decay; biases, norms and pooling shares do not. With a
+    `layer_decay` below 1 each weight layer has groups of its own.
+    """
+    layers = [[name for names in weight_layers(module) for name in names]]
+    if layer_decay < 1:
+        layers = weight_layers(module)
+    groups: list[dict] = []
+    seen: set[int] = set()  # a tensor that two layers share learns with the first
+    for i, names in enumerate(layers):
+        share = layer_decay ** (len(layers) - 1 - i)
+        weights = []
+        for name in names:
+            own = module.get_submodule(name).parameters(recurse=False)
+            weights += [w for w in own if id(w) not in seen]
+            seen.update(map(id, weights))
+        matrices = [w for w in weights if w.dim() > 1]
+        vectors = [w for w in weights if w.dim() < 2]
+        groups.append({"params": matrices, "share": share})
+        groups.append({"params": vectors, "share": share, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
 
 
 class ExactLinear(nn.Linear):

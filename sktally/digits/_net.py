@@ -21,7 +21,7 @@ from sktally.digits._callbacks import (
     Stop,
 )
 from sktally.digits._feed import CellBatches, CellDataset
-from sktally.digits._layers import hold_still, weight_layers
+from sktally.digits._layers import hold_still, parameter_groups, weight_layers
 from sktally.exceptions import TallyError
 
 __all__ = ["DigitNet", "LabelSetLoss", "has_bfloat16", "images_to_tensor"]
@@ -101,6 +101,8 @@ class DigitNet(NeuralNet):
         Applied to each training batch, ``(n, channels, height, width)``.
     schedule : str or None
         How the learning rate changes.
+    layer_decay : float
+        Rate of each weight layer over that of the next one.
     l1, l2 : float
         Weights of the penalties.
     patience : int or None
@@ -119,6 +121,7 @@ class DigitNet(NeuralNet):
         bfloat16=False,
         augmentation=None,
         schedule=None,
+        layer_decay=1.0,
         l1=0.0,
         l2=0.0,
         patience=None,
@@ -131,6 +134,7 @@ class DigitNet(NeuralNet):
         self.bfloat16 = bfloat16
         self.augmentation = augmentation
         self.schedule = schedule
+        self.layer_decay = layer_decay
         self.l1 = l1
         self.l2 = l2
         self.patience = patience
@@ -166,11 +170,9 @@ class DigitNet(NeuralNet):
 
     def initialize_optimizer(self, *args, **kwargs):
         """Decay matrices and kernels, not biases, norms and pooling shares."""
-        weights = list(self.module_.parameters())
-        groups = [
-            {"params": [w for w in weights if w.dim() > 1]},
-            {"params": [w for w in weights if w.dim() < 2], "weight_decay": 0.0},
-        ]
+        groups = parameter_groups(self.module_, self.layer_decay)
+        for group in groups:
+            group["lr"] = self.lr * group["share"]
         settings = self.get_params_for("optimizer")
         if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
             settings["fused"] = torch.device(self.device).type in ("cpu", "cuda")
@@ -241,7 +243,7 @@ class DigitNet(NeuralNet):
     def table(self) -> pd.DataFrame:
         """Return the history, one row per epoch."""
         names = ["epoch", "train_loss", "train_accuracy"]
-        names += ["valid_loss", "valid_accuracy", "dur"]
+        names += ["valid_loss", "valid_accuracy", "dur", "frozen_layers"]
         names = [n for n in names if self.history and n in self.history[-1]]
         rows = [{name: row[name] for name in names} for row in self.history]
         return pd.DataFrame(rows).rename(columns={"dur": "seconds"})

@@ -105,7 +105,8 @@ def _stored_classifier(content: dict, tensors: dict, place: str) -> tuple[list, 
         elif isinstance(node, dict):
             queue += node.values()
     raise ModelFormatError(
-        f"{place}: holds no fitted CNNClassifier to take weights from"
+        f"{place}: holds no fitted CNNClassifier to take weights from; give "
+        "pretrained= a model that was saved after fit"
     )
 
 
@@ -118,7 +119,10 @@ def _is_state_dict(path: Path) -> bool:
 def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
     """Return the weights of a state dict in a file, or raise."""
     if not path.is_file():
-        raise ModelFormatError(f"pretrained: {path} does not exist")
+        raise ModelFormatError(
+            f"pretrained: {path} does not exist; give the path of a state dict, as "
+            "torch.save(model.state_dict(), path) writes it"
+        )
     try:
         if path.suffix in _PICKLES:
             found = torch.load(path, map_location="cpu", weights_only=True)
@@ -134,6 +138,8 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
         OSError,
     ) as error:
         reason = str(error).strip().split("\n")[0][:200]
+        if isinstance(error, pickle.UnpicklingError):  # torch's advice is to trust it
+            reason = "it holds more than tensors, or is damaged"
         raise ModelFormatError(
             f"{path}: cannot be read as tensors alone ({type(error).__name__}: "
             f"{reason}); expected a state dict, as torch.save(model.state_dict(), "
@@ -151,5 +157,8 @@ def _read_state_dict(path: Path) -> dict[str, np.ndarray]:
     weights = _as_arrays(found)
     broken = [name for name, value in weights.items() if not np.isfinite(value).all()]
     if broken:
-        raise ModelFormatError(f"{path}: tensor {broken[0]!r} holds NaN or infinity")
+        raise ModelFormatError(
+            f"{path}: tensor {broken[0]!r} holds NaN or infinity, of which nothing "
+            "can be learnt; fetch the file again, or train with a lower learning rate"
+        )
     return weights

@@ -53,6 +53,7 @@ def transfer(
             f"{_shapes(weights_of(module))}); use the same architecture, filters, "
             "kernel_size and hidden as in the pretrained model"
         )
+    _check_first(module, source, report)
     _check_frozen(module, report, freeze_layers)
     return report
 
@@ -65,6 +66,24 @@ def _copy_rows(target: torch.Tensor, given: np.ndarray, theirs: list, ours: list
     for i, j in pairs:
         target[i] = torch.tensor(given[j])
     return "partly_loaded" if pairs else "reinitialized"
+
+
+def _check_first(module: nn.Module, source: Source, report: dict) -> None:
+    """Raise where the first layer is there but of another shape.
+
+    A first layer that the source lacks may be meant: a stem before a known network.
+    """
+    part = weight_layers(module)[0][0]
+    for name, tensor in module.get_submodule(part).named_parameters(recurse=False):
+        name = f"{part}.{name}" if part else name
+        given = source.weights.get(name)
+        if tensor.dim() > 1 and given is not None and name in report["reinitialized"]:
+            raise TallyError(
+                f"pretrained: the first layer does not fit: {name!r} is {given.shape} "
+                f"in {source.name} and {tuple(tensor.shape)} here, and behind random "
+                "weights the layers that fit are of no use; use the same filters, "
+                "kernel_size and colours as in the pretrained model"
+            )
 
 
 def _check_frozen(module: nn.Module, report: dict, freeze_layers: int) -> None:

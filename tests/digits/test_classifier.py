@@ -388,7 +388,7 @@ TWO = np.arange(20) % 2
         ({"classes": ["a"]}, "classes: expected a list of at least 2 different"),
         ({"classes": [0, 1, 1]}, "classes: expected a list of at least 2 different"),
         ({"classes": [1, 2]}, r"y: expected labels among classes=\[1, 2\], got also"),
-        ({"augment": {"flip": 1}}, "augment: 'flip' is refused: a mirrored 2"),
+        ({"augment": {"flip": 1}}, "flip_vertical, got 'flip'"),
         ({"freeze_layers": 1}, "freeze_layers=1: frozen layers need trained weights"),
         ({"pretrained": 3}, "pretrained: expected the path of a saved model"),
     ],

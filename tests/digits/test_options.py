@@ -118,31 +118,6 @@ def test_one_number_of_filters_grows(digits):
     ]
 
 
-OPTIONS = [
-    {"filters": 8, "n_blocks": 2},
-    {"kernel_size": (5, 3)},
-    {"stride": (2, 1), "pool": (None, "max")},
-    {"padding": (1, 0)},
-    {"padding": "valid", "pool": (None, "max")},
-    {"activation": "tanh"},
-    {"activation": "sigmoid", "batch_norm": True},
-    {"pool": "mean"},
-    {"pool": "min"},
-    {"pool": "mixed"},
-    {"pool": None},
-    {"pool": ("max", "mean"), "pool_size": (3, 2), "pool_stride": (2, 1)},
-    {"dropout": 0.3, "conv_dropout": 0.05},
-    {"dropout": 0.0, "conv_dropout": 0.2},
-]
-
-
-@pytest.mark.parametrize("options", OPTIONS, ids=str)
-def test_every_option_trains_and_beats_chance(digits, small, options):
-    X, y = digits
-    model = CNNClassifier(**{**small, "max_epochs": 6, **options})
-    assert model.fit(X[:800], y[:800]).score(X[800:1200], y[800:1200]) > 0.5
-
-
 def test_colour_images_train(digits, small):
     X, y = digits
     colour = np.stack([X, 16 - X, np.zeros_like(X)], axis=-1)
