@@ -26,9 +26,9 @@ __all__ = ["PageReport", "TallyCropper"]
 
 # How many messages the one warning of a call spells out.
 _MESSAGES_SHOWN = 3
-# Pixels of a reduced page along a cell pixel: with less, cells would lack detail that
-# the scan has, since the form fills less of the page than expected.
-_LEAST_STEP = 0.9
+# Pixels of a reduced page along a cell pixel: registration sees finer than cells show.
+# With less than the second, the form fills less of the page than expected.
+_STEP, _LEAST_STEP = 1.5, 1.35
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ class TallyCropper(TransformerMixin, BaseEstimator):
     ----------
     form : str, path or TallyForm
         Name of a shipped form, path of a form file, or a form.
-    cell_size : int, default=40
+    cell_size : int, default=34
         Side in pixels, 8 to 512, of a square as large as a cell. Cells take the
         shape of the form's boxes (the geometric mean of height to width, at most
         3 to 1), so that digits are stretched only where a form mixes shapes: boxes
-        twice as high as wide give cells of 57 x 28.
+        twice as high as wide give cells of 48 x 24.
     margin : float, default=0.15
         What is shown around each box, as a share of its size, 0 to 1. It leaves
         room for strokes that overshoot and for a frame found a little off.
@@ -98,9 +98,12 @@ class TallyCropper(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    A grey JPEG file of more than twice the pixels that the cells need is decoded
-    smaller by 2, 4 or 8, which is quicker, unless the form is then not found on it or
-    turns out to fill but a part of the page; only where the form has anchors.
+    A grey JPEG file that is finer than needed is decoded smaller by 2, 4 or 8, which is
+    quicker, if 1.5 of its pixels remain for each of a cell; only where the form has
+    anchors. If it is then not found or fills but a part of the page, the file is read
+    again as it is.
+
+    ``benchmarks/cleaning.py`` compares values of `cell_size`.
 
     Fields with fewer places than the longest are padded on the left with absent
     cells. A cell that exists is never 0 everywhere: a black one comes out as 1.
@@ -113,14 +116,14 @@ class TallyCropper(TransformerMixin, BaseEstimator):
     >>> cropper = TallyCropper("example").fit(tallies.pages)
     >>> cells = cropper.transform(tallies.pages)
     >>> cells.shape  # pages, fields, places, height, width
-    (2, 6, 3, 45, 36)
+    (2, 6, 3, 38, 31)
     """
 
     def __init__(
         self,
         form: str | Path | TallyForm,
         *,
-        cell_size: int = 40,
+        cell_size: int = 34,
         margin: float = 0.15,
         on_error: str = "absent",
         n_jobs: int | None = None,
@@ -316,11 +319,11 @@ def _cell_shape(form: TallyForm, cell_size: int) -> tuple[int, int]:
 
 
 def _long_side(form: TallyForm, shape: tuple[int, int], margin: float) -> float:
-    """Return pixels of a page, all of it the form, with one for each of a cell."""
+    """Return the pixels that a page needs, all of it the form."""
     boxes = form.box_array().reshape(-1, 4)
     sides = boxes[np.isfinite(boxes[:, 0])][:, 3:1:-1]
     step = (1 + 2 * margin) * float(np.median(sides / shape))
-    return max(form.page.width, form.page.height) / step
+    return _STEP * max(form.page.width, form.page.height) / step
 
 
 def _summary(bad: list[PageReport], n_pages: int) -> str:

@@ -28,7 +28,7 @@ def sample_cells(
     page: np.ndarray,
     quads: np.ndarray,
     *,
-    cell_size: int | tuple[int, int] = 40,
+    cell_size: int | tuple[int, int] = 34,
     margin: float = 0.15,
 ) -> np.ndarray:
     """Sample boxes of any quadrilateral shape to upright cells.
@@ -41,7 +41,7 @@ def sample_cells(
         Corners of the boxes, x and y in page pixels (the centre of the top left
         pixel is 0, 0), in the order top left, top right, bottom right, bottom
         left of the form. NaN for a box that does not exist.
-    cell_size : int or (int, int), default=40
+    cell_size : int or (int, int), default=34
         Height and width of a cell in pixels; one number for both.
     margin : float, default=0.15
         What is shown around the box on each side, as a share of its size.

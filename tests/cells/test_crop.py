@@ -42,11 +42,11 @@ def files(tallies, tmp_path):
 
 
 def test_shape_dtype_and_place(cells, tallies):
-    assert cells.shape == (3, 6, 3, 45, 36)
+    assert cells.shape == (3, 6, 3, 38, 31)
     assert cells.dtype == np.uint8
     truth = np.stack(
         [
-            sample_cells(page, quads, cell_size=(45, 36))
+            sample_cells(page, quads, cell_size=(38, 31))
             for page, quads in zip(tallies.pages, tallies.quads, strict=True)
         ]
     )
@@ -331,7 +331,7 @@ def test_the_list_of_expected_failures_is_not_stale():
 @pytest.mark.real
 @pytest.mark.parametrize(
     ("form", "n_pages", "n_fields", "shape"),
-    [("indonesia-2019-c1", 4, 5, (43, 37)), ("indonesia-2024", 4, 3, (40, 40))],
+    [("indonesia-2019-c1", 4, 5, (37, 32)), ("indonesia-2024", 4, 3, (34, 34))],
 )
 def test_real_pages(real_data, form, n_pages, n_fields, shape):
     files = sorted((real_data / form / "pages").iterdir())[:n_pages]
