@@ -38,6 +38,7 @@ from sktally.datasets import embed_digits, load_mnist, make_digit_cells
 
 MODELS = Path(__file__).resolve().parents[1] / "sktally" / "data" / "models"
 CLASSES = [*"0123456789x_"]
+SIDE = TallyCropper("example").cell_size
 # Milder than "tally": most of these cells were already drawn with worn boxes, slant
 # and blur, and turning them further makes a flagged 1 a 7.
 LIGHT = {"rotation": 5, "shift": 0.04, "zoom": 0.08, "shear": 4, "stroke": 0.3}
@@ -108,8 +109,9 @@ def cleaned(images: np.ndarray) -> np.ndarray:
     out = np.empty((len(images), 28, 28), np.float32)
     for i, stretch in enumerate(stretches):
         part = images[i :: len(stretches)]
-        shape = (round(40 / stretch), round(40 * stretch))  # width, height
-        how = cv2.INTER_AREA if stretch == 1 else cv2.INTER_CUBIC
+        shape = (round(SIDE / stretch), round(SIDE * stretch))  # width, height
+        shrinks = max(shape) < images.shape[1]
+        how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         stretched = np.stack(
             [cv2.resize(cell, shape, interpolation=how) for cell in part]
         )
@@ -260,7 +262,7 @@ if __name__ == "__main__":
     args = arguments(
         __doc__,
         model={"choices": ["handwriting", "default"], "default": "default"},
-        epochs={"type": int, "help": "8 for handwriting, 6 for default"},
+        epochs={"type": int, "help": "12 for handwriting, 6 for default"},
         synthetic={"type": int, "default": 70000},
         out={"type": Path, "default": MODELS, "help": "folder of the models"},
         fitted_pages={"type": int, "default": 250},
@@ -268,6 +270,6 @@ if __name__ == "__main__":
         share={"type": float, "default": 0.75, "help": "of the fine-tuned weights"},
         verbose={"type": int, "default": 0},
     )
-    args.epochs = args.epochs or {"handwriting": 8, "default": 6}[args.model]
+    args.epochs = args.epochs or {"handwriting": 12, "default": 6}[args.model]
     print_versions(args.seed)
     {"handwriting": train_handwriting, "default": train_default}[args.model](args)
