@@ -123,6 +123,10 @@ def _unpooled_(y: torch.Tensor, g: torch.Tensor, dense=None) -> torch.Tensor:
     return y
 
 
+def _joined(parts) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
 def _conv_gradients(ctx, g, x, weight):
     """Return the gradients of images and weight."""
     mask = [*ctx.needs_input_grad[:2], False]
@@ -143,7 +147,7 @@ class _Block(torch.autograd.Function):
         for part in x.split(size):
             y = _convolved(part, weight, bias, conv)
             made.append(_pooled(y).relu_())
-        z = torch.cat(made)
+        z = _joined(made)
         ctx.conv, ctx.size = conv, size
         ctx.save_for_backward(x, weight, bias, z, None if size < len(x) else y)
         return z
@@ -159,7 +163,7 @@ class _Block(torch.autograd.Function):
                 y = _convolved(part, weight, bias, ctx.conv)
             found.append(_conv_gradients(ctx, _unpooled_(y, g_part), part, weight))
         d_x, d_weight = zip(*found, strict=True)
-        d_x = torch.cat(d_x) if ctx.needs_input_grad[0] else None
+        d_x = _joined(d_x) if ctx.needs_input_grad[0] else None
         d_weight = torch.stack(d_weight).sum(0) if ctx.needs_input_grad[1] else None
         return d_x, d_weight, g.sum((0, 2, 3)), None
 
