@@ -13,7 +13,7 @@ from torch.nn import functional
 
 __all__ = ["can_train_block", "train_block"]
 
-_PIECE = 32  # images
+_PIECE = 64  # images
 
 
 def can_train_block(x: torch.Tensor, parts: list[nn.Module]) -> bool:
@@ -88,13 +88,14 @@ def _pooled(y: torch.Tensor) -> torch.Tensor:
     return torch.maximum(*_pairs(torch.maximum(*_pairs(y, 3)), 2))
 
 
-def _split(g: torch.Tensor, first: torch.Tensor, second: torch.Tensor):
-    """Return the gradients of both of a pair, all of it where the maximum is.
+def _split(g: torch.Tensor, first, second, into) -> None:
+    """Write the gradients of both of a pair: all of it where the maximum is.
 
-    The first wins a tie, as in torch.
+    The first wins a tie, as in torch. `into` may be the pair itself.
     """
-    to_second = torch.ops.aten.threshold_backward(g, second - first, 0)
-    return g - to_second, to_second
+    more = second - first
+    torch.ops.aten.threshold_backward.grad_input(g, more, 0, grad_input=into[1])
+    torch.sub(g, into[1], out=into[0])
 
 
 def _unpooled_(y: torch.Tensor, g: torch.Tensor, dense=None) -> torch.Tensor:
@@ -102,20 +103,28 @@ def _unpooled_(y: torch.Tensor, g: torch.Tensor, dense=None) -> torch.Tensor:
 
     `dense` holds vectors over channels, a and b, for ``a * y + b`` to be added.
     """
-    left, right = _pairs(y, 3)
-    up, down = _pairs(torch.maximum(left, right), 2)
-    rows = torch.zeros_like(left) if y.shape[2] % 2 else torch.empty_like(left)
-    for part, value in zip(_pairs(rows, 2), _split(g, up, down), strict=True):
-        part.copy_(value)
-    values = _split(rows, left, right)
-    if dense is not None:
-        a, b = (v.to(y.dtype)[:, None, None] for v in dense)
-        torch.addcmul(b, y, a, out=y)
-    elif y.shape[3] % 2:
-        y[..., -1].zero_()
-    for part, value in zip((left, right), values, strict=True):
-        part.copy_(value) if dense is None else part.add_(value)
+    pair = _pairs(y, 3)
+    rows = torch.maximum(*pair)
+    up_down = _pairs(rows, 2)
+    _split(g, *up_down, up_down)
+    if y.shape[2] % 2:
+        rows[:, :, -1].zero_()
+    if dense is None:
+        if y.shape[3] % 2:
+            y[..., -1].zero_()
+        _split(rows, *pair, pair)
+        return y
+    more = pair[1] - pair[0]
+    a, b = (v.to(y.dtype)[:, None, None] for v in dense)
+    torch.addcmul(b, y, a, out=y)
+    to_second = torch.ops.aten.threshold_backward(rows, more, 0)
+    pair[1].add_(to_second)
+    pair[0].add_(rows.sub_(to_second))
     return y
+
+
+def _joined(parts) -> torch.Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
 def _conv_gradients(ctx, g, x, weight):
@@ -138,7 +147,7 @@ class _Block(torch.autograd.Function):
         for part in x.split(size):
             y = _convolved(part, weight, bias, conv)
             made.append(_pooled(y).relu_())
-        z = torch.cat(made)
+        z = _joined(made)
         ctx.conv, ctx.size = conv, size
         ctx.save_for_backward(x, weight, bias, z, None if size < len(x) else y)
         return z
@@ -154,7 +163,7 @@ class _Block(torch.autograd.Function):
                 y = _convolved(part, weight, bias, ctx.conv)
             found.append(_conv_gradients(ctx, _unpooled_(y, g_part), part, weight))
         d_x, d_weight = zip(*found, strict=True)
-        d_x = torch.cat(d_x) if ctx.needs_input_grad[0] else None
+        d_x = _joined(d_x) if ctx.needs_input_grad[0] else None
         d_weight = torch.stack(d_weight).sum(0) if ctx.needs_input_grad[1] else None
         return d_x, d_weight, g.sum((0, 2, 3)), None
 

@@ -50,7 +50,7 @@ def results(run, x, parts):
 )
 def test_block_equals_its_layers(channels, size, norm, wants_gradient):
     parts = block(channels, norm)
-    x = torch.randn(40, channels, *size, dtype=torch.float64)  # more than one piece
+    x = torch.randn(140, channels, *size, dtype=torch.float64)  # more than one piece
     x = x.to(memory_format=torch.channels_last).requires_grad_(wants_gradient)
     expected = results(layer_by_layer, x, parts)
     for got, want in zip(results(train_block, x, parts), expected, strict=True):
@@ -111,7 +111,7 @@ def test_network_learns_the_same_with_and_without(batch_norm, monkeypatch):
     settings |= {"filters": (4, 6), "kernel_size": 3, "hidden": (5,), "dropout": 0.0}
     network = DigitNetwork(**settings, batch_norm=batch_norm)
     nn.init.normal_(network.output.weight)
-    x = torch.randn(40, 1, 14, 14)
+    x = torch.randn(140, 1, 14, 14)
     gradients = []
     for known in (can_train_block, lambda *_: False):
         monkeypatch.setattr(_network, "can_train_block", known)
