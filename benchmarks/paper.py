@@ -12,7 +12,8 @@ twelve     the bundled model "handwriting", which saw no real tally, and one lik
            too, and counts read with the mean of both
 
 Transfer and twelve are five-fold by page: every page is read by networks that never saw
-it. All else that was chosen was chosen on MNIST's validation digits and pages 1-250.
+it. The two views of the twelve classes were chosen on pages 1-250; fine-tuning is that
+of indonesia_2024.py.
 Written to --out: paper.md, paper.png, the networks, and what each part found.
 --quick runs every part small in a minute, on synthetic digits and pages where there is
 no folder of real data.
@@ -53,7 +54,7 @@ from sktally.votes import CLASSES
 PARTS = ("mnist", "untouched", "grid", "transfer", "twelve")
 RECIPES = {"paper": "the paper's recipe", "ours": "our recipe"}
 FROM = {"base": "tallies, untouched", "tuned": "tallies, after grid search"}
-#: Fine-tuning on tallies, chosen on pages 1-250.
+#: Fine-tuning on tallies, as in indonesia_2024.py.
 TUNING = {
     "augment": "tally",
     "schedule": "one-cycle",
