@@ -38,8 +38,9 @@ def moved(source, model):
     """Return the layers of which any tensor differs, and those of which all do."""
     before, after = (m.net_.module_.state_dict() for m in (source, model))
     changes = {layer: set() for layer in LAYERS}
+    idle = ("conv1.bias", "conv2.bias")  # batch norm takes them out
     for name in before:
-        if "num_batches" not in name:
+        if "num_batches" not in name and name not in idle:
             layer = name.split(".")[0].removesuffix("_norm")
             changes[layer].add(not torch.equal(before[name], after[name]))
     some = [layer for layer in LAYERS if True in changes[layer]]
