@@ -10,7 +10,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
@@ -227,11 +227,11 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             (len(pages), form.n_fields, form.n_places, *self.cell_shape_),
             dtype=np.uint8,
         )
-        reports = Parallel(n_jobs=self.n_jobs, prefer="threads")(
-            delayed(self._crop_one)(page, name, out)
-            for page, name, out in zip(pages, names, cells, strict=True)
-        )
-        return cells, reports
+        calls = zip(pages, names, cells, strict=True)
+        if effective_n_jobs(self.n_jobs) == 1:
+            return cells, [self._crop_one(*call) for call in calls]
+        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
+        return cells, parallel(delayed(self._crop_one)(*call) for call in calls)
 
     def _check_params(self) -> None:
         check_range("cell_size", self.cell_size, 8, 512, integer=True)
