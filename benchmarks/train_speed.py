@@ -147,8 +147,9 @@ def time_to_target(args, data: Path) -> None:
             if i < args.epochs and not done:
                 peer.train()
     print()
+    reached = {peer: peer.reached(args.target) for peer in peers}
     for peer in peers:
-        n = peer.reached(args.target)
+        n = reached[peer]
         what = (
             "not reached" if n is None else f"after {n}: {sum(peer.seconds[:n]):.1f} s"
         )
@@ -161,17 +162,37 @@ def time_to_target(args, data: Path) -> None:
         )
         peer.close()
     for peer in peers[1:]:
-        spent, n = sum(own.seconds), peer.reached(args.target)
-        full = sum(peer.seconds)
-        how = "measured"
-        if len(peer.seconds) < PAPER_EPOCHS:
-            full = PAPER_EPOCHS * np.median(peer.seconds)
-            how = f"{PAPER_EPOCHS} x the median of {len(peer.seconds)}"
-        print(f"sktally's recipe over Keras's {PAPER_EPOCHS} epochs: ", end="")
-        print(f"{spent / full:.3f} ({spent:.1f} s of {full:.1f} s, {how})")
-        if n is not None:
-            first = sum(peer.seconds[:n])
-            print(f"... over Keras's first time at {args.target}: {spent / first:.3f}")
+        compare(own, peer, reached, args.own_epochs)
+
+
+def compare(own: Peer, keras: Peer, reached: dict, n_own: int) -> None:
+    """Print shares of the time of Keras, which goes on when sktally has ended."""
+    n = PAPER_EPOCHS
+    measured = "seconds" if len(keras.seconds) >= n else "seconds, extrapolated"
+    totals = {
+        measured: (own.seconds, total(keras.seconds)),
+        "seconds, by Keras's epochs beside sktally's": (
+            own.seconds,
+            n * np.median(keras.seconds[:n_own]),
+        ),
+        "CPU seconds": (own.cpu, total(keras.cpu)),
+    }
+    print(f"\nsktally's share of Keras's {n} epochs")
+    for name, (spent, whole) in totals.items():
+        print(f"  {name}: all its epochs {sum(spent) / whole:.3f}", end="")
+        if reached[own]:
+            print(f", to the target {sum(spent[: reached[own]]) / whole:.3f}", end="")
+        print()
+    if reached[own] and reached[keras]:
+        first = [sum(p.seconds[: reached[p]]) for p in (own, keras)]
+        print(f"... of Keras's time to the target: {first[0] / first[1]:.3f}")
+
+
+def total(spent: list[float]) -> float:
+    """Return the time of all epochs of the paper, from those that were run."""
+    if len(spent) < PAPER_EPOCHS:
+        return PAPER_EPOCHS * float(np.median(spent))
+    return sum(spent[:PAPER_EPOCHS])
 
 
 def write(folder: str, name: str, **parts) -> Path:
@@ -193,7 +214,7 @@ def main() -> None:
         valid={"type": int, "default": 10000, "help": "images held out"},
         threads={"type": int, "default": 2},
         all_epochs={"action": "store_true", "help": "go on after the target"},
-        quick={"action": "store_true", "help": "2,000 images and two rounds"},
+        quick={"action": "store_true", "help": "2,500 images and two rounds"},
     )
     train = load_mnist(args.data / "mnist")
     test = load_mnist(args.data / "mnist", subset="test")
