@@ -98,8 +98,8 @@ def test_every_option_trains_and_beats_chance(digits, small, fitted, options):
         options["pretrained"] = FrozenEstimator(fitted)
     model = CNNClassifier(**{**small, "max_epochs": 6, **options})
     accuracy = model.fit(X[:800], labels[:800]).score(X[1000:], labels[1000:])
-    # 797 cells: a standard error is 0.011 at a chance of 0.1, 0.018 at 0.5
-    assert accuracy > chance + 0.25
+    # 797 cells: a standard error is 0.018 at most
+    assert accuracy > max(0.5, chance + 0.25)
 
 
 @pytest.mark.parametrize("axis", ["flip_horizontal", "flip_vertical"])
