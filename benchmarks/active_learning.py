@@ -151,7 +151,7 @@ def main() -> None:
         diversity={"type": float, "nargs": "+", "default": [0.25]},
         view={
             "choices": [*VIEWS],
-            "default": "framed",
+            "default": "clean",
             "help": "frames taken out, or not",
         },
         choose={"action": "store_true", "help": "judge on a part of the pool"},

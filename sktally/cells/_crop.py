@@ -98,10 +98,10 @@ class TallyCropper(TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    A grey JPEG file that is finer than needed is decoded smaller by 2, 4 or 8, which is
-    quicker, if 1.5 of its pixels remain for each of a cell; only where the form has
-    anchors. If it is then not found or fills but a part of the page, the file is read
-    again as it is.
+    A JPEG file that is finer than needed is decoded smaller by 2, 4 or 8, which is
+    quicker, if that divides both of its sides and 1.5 of its pixels remain for each of
+    a cell; only where the form has anchors. If it is then not found or fills but a part
+    of the page, the file is read again as it is.
 
     ``benchmarks/cleaning.py`` compares values of `cell_size`.
 

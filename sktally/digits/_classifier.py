@@ -183,6 +183,11 @@ class CNNClassifier(CellClassifier):
     the probabilities of a cell do not depend on the other cells of the call. Pickles
     hold the weights as NumPy arrays.
 
+    Threads of torch spin while they wait for each other, which takes long where other
+    programs hold the cores: set OMP_WAIT_POLICY=passive, or OMP_NUM_THREADS=1, before
+    Python starts. In training on a CPU, forward hooks on convolutions, norms and pools
+    are not called.
+
     References
     ----------
     .. [1] M. Torres and F. Cantú (2022). "Learning to See: Convolutional Neural

@@ -138,12 +138,14 @@ def read_reduced(
         uint8, as from `read_page`, or smaller.
     factor : {1, 2, 4, 8}
         By what it is smaller along each side: a pixel covers a block of so many
-        pixels of the page. 1 for all but grey JPEGs whose sides it divides.
+        pixels of the page. 1 for all but JPEGs whose sides it divides.
 
     Raises
     ------
     PageReadError
         As `read_page`.
+    TallyError
+        If `long_side` is no number of 1 or more.
 
     Examples
     --------
@@ -160,6 +162,7 @@ def read_reduced(
     ((1100, 850), 2)
     >>> folder.cleanup()
     """
+    check_range("long_side", long_side, 1, float("inf"))
     limits = {"color": False, "max_pixels": _MAX_PIXELS}
     return _read(source, dpi=_DPI, limits=limits, long_side=long_side)
 

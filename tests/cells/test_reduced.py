@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from sktally import TallyCropper, make_tally_pages
+from sktally.exceptions import TallyError
 from sktally.pages import read_page, read_reduced, register_page
 
 
@@ -60,6 +61,19 @@ def test_sides_that_do_not_divide_stay(large, tmp_path):
     assert read_reduced(tmp_path / "odd.jpg", 100)[1] == 1
     cv2.imwrite(str(tmp_path / "page.png"), large[1][::8, ::8])
     assert read_reduced(tmp_path / "page.png", 100)[1] == 1
+
+
+def test_colour_is_read_as_grey_and_reduced(large, tmp_path):
+    path = tmp_path / "colour.jpg"
+    cv2.imwrite(str(path), np.dstack([large[1]] * 3))
+    small, factor = read_reduced(path, 1000)
+    assert (small.shape, factor) == ((1320, 1020), 2)
+
+
+@pytest.mark.parametrize("long_side", [0, -3, float("nan"), "1000"])
+def test_long_side_must_be_a_length(large, long_side):
+    with pytest.raises(TallyError, match="long_side: expected a number"):
+        read_reduced(large[0], long_side)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
