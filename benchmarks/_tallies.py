@@ -1,14 +1,16 @@
 """Cells of indonesia-2024 cut from the rectangles its labels give, page by page.
 
 The rectangle of a field was drawn by hand around its three boxes, upright, with a
-margin of about `_MARGIN` box heights (the median over the first 120 pages, of which all
-but one register). The form is laid on the rectangles of its page by one homography, and
-on that of the field alone; from either its boxes are moved onto their printed frames,
-and the better fit is cut out. Nothing is registered, so no page can be refused.
+margin of `_MARGINS[1]` box heights in the median (over the first 120 pages, of which
+all but one register), and less or more on many a page. With each of `_MARGINS` the form
+is laid on the rectangles of its page by one homography, and on that of the field alone;
+from there its boxes are moved onto their printed frames, and what fits best is cut out.
+Nothing is registered, so no page can be refused.
 """
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -18,13 +20,13 @@ from common import load_boxes
 from joblib import Parallel, delayed
 from sklearn.utils import Bunch
 
-from sktally import load_form, make_tally_pages, read_page
+from sktally import TallyForm, load_form, make_tally_pages, read_page
 from sktally.cells import sample_cells
 from sktally.pages._registration import form_quads
 from sktally.pages._snap import snap_fields
 
 FORM = "indonesia-2024"
-_MARGIN = 0.12  # box heights
+_MARGINS = (0.0, 0.12, 0.24)  # box heights
 _REACH = 0.4  # box heights: how far a frame may lie from where the rectangle puts it
 
 
@@ -37,7 +39,7 @@ def load_tallies(folder: Path | None, n_pages: int, seed: int) -> Bunch:
     if folder is None:
         made = make_tally_pages(n_pages, form=FORM, random_state=seed)
         corners = made.quads[:, :, [0, 0, -1, -1], [0, 3, 1, 2]]
-        margin = _MARGIN * form.fields[0].box[1]
+        margin = _MARGINS[1] * form.fields[0].box[1]
         rectangles = np.concatenate(
             [corners.min(axis=2) - margin, corners.max(axis=2) + margin], axis=2
         )
@@ -69,28 +71,24 @@ def _given(fields: pd.DataFrame, files: list[str]) -> tuple[np.ndarray, np.ndarr
 
 
 def cut_cells(page, rectangles: np.ndarray, upside_down: bool) -> np.ndarray:
-    """Return the cells of one page ``(n_fields, n_places, 40, 40)``."""
+    """Return the cells of one page ``(n_fields, n_places, height, width)``."""
     cv2.setNumThreads(1)
     form = load_form(FORM)
     page = page if isinstance(page, np.ndarray) else read_page(page)
-    on_form, on_page = [], []
-    boxes = form_quads(form).reshape(form.n_fields, -1, 2)
-    margin = _MARGIN * form.fields[0].box[1]
-    for field, (x1, y1, x2, y2) in zip(boxes, rectangles):
-        low, high = field.min(axis=0) - margin, field.max(axis=0) + margin
-        on_form.append(_corners(*low, *high))
-        turned = (x2, y2, x1, y1) if upside_down else (x1, y1, x2, y2)
-        on_page.append(_corners(*turned))
-    on_form, on_page = np.array(on_form), np.array(on_page)
+    (x1, y1), (x2, y2) = rectangles[:, :2].T, rectangles[:, 2:].T
+    if upside_down:
+        x1, y1, x2, y2 = x2, y2, x1, y1
+    on_page = _corners(x1, y1, x2, y2)
     present = np.isfinite(on_page).all(axis=(1, 2))
     quads = np.full((form.n_fields, form.n_places, 4, 2), np.nan)
     if not present.any():
         return sample_cells(page, quads)
     scores = np.full(form.n_fields, -np.inf)
     each = [np.arange(form.n_fields) == i for i in np.flatnonzero(present)]
-    for together in [present, *each]:
+    for margin, together in product(_MARGINS, [present, *each]):
         onto, _ = cv2.findHomography(
-            on_form[together].reshape(-1, 2), on_page[together].reshape(-1, 2)
+            _on_form(form, margin)[together].reshape(-1, 2),
+            on_page[together].reshape(-1, 2),
         )
         part = form.model_copy(
             update={"fields": tuple(np.array(form.fields)[together])}
@@ -102,8 +100,16 @@ def cut_cells(page, rectangles: np.ndarray, upside_down: bool) -> np.ndarray:
     return sample_cells(page, quads)
 
 
-def _corners(x1, y1, x2, y2) -> list:
-    return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]]
+def _on_form(form: TallyForm, margin: float) -> np.ndarray:
+    """Return the corners of each field and a margin, in form units ``(n, 4, 2)``."""
+    boxes = form_quads(form).reshape(form.n_fields, -1, 2)
+    margin *= form.fields[0].box[1]
+    return _corners(*(boxes.min(axis=1) - margin).T, *(boxes.max(axis=1) + margin).T)
+
+
+def _corners(x1, y1, x2, y2) -> np.ndarray:
+    """Return corners clockwise from x1, y1: ``(n, 4, 2)``."""
+    return np.stack([x1, y1, x2, y1, x2, y2, x1, y2], axis=-1).reshape(-1, 4, 2)
 
 
 def single_cells(cells: np.ndarray, boxes: np.ndarray, wanted: str) -> Bunch:

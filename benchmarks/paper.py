@@ -6,14 +6,15 @@ rectangles say. Parts, each of which can be run by itself:
 mnist      the base and the tuned network on MNIST, by the paper's recipe and by ours
 untouched  both on digits of tallies, pixels as they are and normalised
 grid       the paper's settings searched: MNIST trains, pages 1-250 score
-transfer   the tuned network fine-tuned on tallies, none to five layers frozen
-twelve     the bundled model "handwriting", which saw no real tally, and one like it for
-           boxes whose frames are left, fine-tuned on all boxes, crossed and empty ones
-           too, and counts read with the mean of both
+transfer   the tuned network fine-tuned on tallies, none to five layers frozen; and the
+           bundled model "handwriting", which saw no real tally, and one like it for
+           boxes whose frames are left, and the mean of both
+twelve     those two fine-tuned on all boxes, crossed and empty ones too, and counts
+           read with the mean, with heed to which class stands where (place_prior)
 
-Transfer and twelve are five-fold by page: every page is read by networks that never saw
-it. The two views of the twelve classes were chosen on pages 1-250; fine-tuning is that
-of indonesia_2024.py.
+Transfer and twelve are five-fold by page: every page is read by networks that never
+saw it. The two views, and to heed the place, were chosen on pages 1-250; fine-tuning
+is that of indonesia_2024.py.
 Written to --out: paper.md, paper.png, the networks, and what each part found.
 --quick runs every part small in a minute, on synthetic digits and pages where there is
 no folder of real data.
@@ -24,6 +25,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from copy import copy
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes share the cores
@@ -176,23 +178,25 @@ def fine_tuned(d, pages, pretrained: str, freeze: int, epochs: int, seed: int):
     """Fit on some pages' digits, say what those of others are; one thread."""
     torch.set_num_threads(1)
     fit, read = (np.isin(d.at[:, 0], part) for part in pages)
-    model = network("tuned", "ours", epochs=epochs, seed=seed)
-    model.set_params(**TUNING, pretrained=pretrained, freeze_layers=freeze)
-    model.fit(d.cells[fit], d.labels[fit])
+    how = {"pretrained": pretrained, "freeze_layers": freeze, "max_epochs": epochs}
+    if Path(pretrained).name.startswith("mnist_"):
+        model = network("tuned", "ours", epochs=epochs, seed=seed)
+    else:
+        model = CNNClassifier(batch_norm=True, classes=[*DIGITS], random_state=seed)
+    model.set_params(**TUNING, **how).fit(d.cells[fit], d.labels[fit])
     proba = np.zeros((len(d.labels), len(DIGITS)))
     proba[read] = model.predict_proba(d.cells[read])
     return proba
 
 
 def transfer(study: Study, report: Report) -> None:
-    """Fine-tune the tuned network on tallies, for each number of frozen layers."""
+    """Fine-tune on tallies: the tuned network with layers frozen, then the bases."""
     study.networks([("tuned", "ours")])
-    pretrained = str(where(study.args.out, "tuned", "ours", study.seed))
+    tuned = str(where(study.args.out, "tuned", "ours", study.seed))
     epochs = 4 if study.quick else study.args.epochs
-    ways = [("CellNormalizer", depth) for depth in range(N_LAYERS)]
-    ways += [("frames left", depth) for depth in range(2)]
-    if study.quick:
-        ways = [ways[0], ways[1], ways[-2]]
+    depths = (0, 1) if study.quick else range(N_LAYERS)
+    ways = [(tuned, "CellNormalizer", depth) for depth in depths]
+    ways += [(base, view, 0) for view, base in bases(study)]
     d = study.digits("CellNormalizer")
     folds, calls = [], []
     for number, (rest, test) in enumerate(study.folds()):
@@ -200,17 +204,21 @@ def transfer(study: Study, report: Report) -> None:
         validation = rng.choice(rest, len(rest) // 10, replace=False)
         train = np.setdiff1d(rest, validation)
         folds.append((train, validation, test))
-        for view, depth in ways:
+        for pretrained, view, depth in ways:
             pages = (train, np.concatenate([validation, test]))
             how = (pretrained, depth, epochs, study.seed + number)
             calls.append(delayed(fine_tuned)(study.digits(view), pages, *how))
     found = np.array(study.parallel(calls)).reshape(
         len(folds), len(ways), len(d.labels), -1
     )
+    # By the last two, the bases of either view, digits are read together.
+    found = np.concatenate([found, found[:, -2:].mean(axis=1, keepdims=True)], axis=1)
     right = np.array([*DIGITS])[found.argmax(axis=3)] == d.labels
-    on = [np.isin(d.at[:, 0], fold[1]) for fold in folds]
-    tested = [np.isin(d.at[:, 0], fold[2]) for fold in folds]
-    validated = [[r[v].mean() for r in fold] for fold, v in zip(right, on)]
+    on, tested = ([np.isin(d.at[:, 0], f[i]) for f in folds] for i in (1, 2))
+    validated = np.array([[r[v].mean() for r in fold] for fold, v in zip(right, on)])
+    names = [f"{study.source.name} alone, {depth} frozen" for depth in depths]
+    names += [f"synthetic cells too, {view}" for view, _ in bases(study)]
+    names += ["synthetic cells too, mean of both"]
     rows = []
 
     def add(name: str, correct, paper=None) -> None:
@@ -219,24 +227,18 @@ def transfer(study: Study, report: Report) -> None:
             whole[part] = one[part]
         rows.append(scores(name, whole, d.at, study.tallies.boxes, paper))
 
-    for i, (view, depth) in enumerate(ways):
-        name = (
-            f"{view}, {depth} frozen (validation {np.mean(validated, axis=0)[i]:.4f})"
-        )
-        first = (view, depth) == ("CellNormalizer", 1)
-        add(
-            name, right[:, i], PAPER["tallies, after transfer, test"] if first else None
-        )
-    best = np.argmax(validated, axis=1)
+    for i, name in enumerate(names):
+        paper = PAPER["tallies, after transfer, test"] if i == 1 else None
+        name += f" (validation {validated[:, i].mean():.4f})"
+        add(name, right[:, i], paper)
+    best = validated.argmax(axis=1)
     add("as chosen in each fold by validation", right[range(len(folds)), best])
-    both = [ways.index((view, 0)) for view in ("CellNormalizer", "frames left")]
-    mean = np.array([*DIGITS])[found[:, both].mean(axis=1).argmax(axis=2)]
-    add("mean of both views, none frozen", mean == d.labels)
     text = (
-        f"The tuned network trained on {study.source.name}, then {epochs} epochs on "
-        f"digits of tallies with augmentation, five-fold by page: {len(train)} pages "
-        f"to fit, {len(validation)} to choose by, {len(test)} to report. Chosen: "
-        f"{', '.join(f'{ways[i][0]} {ways[i][1]}' for i in best)}. The paper: "
+        f"The tuned network trained on {study.source.name} (CellNormalizer) and models "
+        f"that saw synthetic cells too, then {epochs} epochs on digits of tallies "
+        f"with augmentation, five-fold by page: {len(train)} pages to fit, "
+        f"{len(validation)} to choose by, {len(test)} to report. Chosen: "
+        f"{'; '.join(names[i] for i in best)}. The paper: "
         f"{PAPER['tallies, after transfer, validation']} in validation, "
         f"{PAPER['tallies, after transfer, test']} in the test."
     )
@@ -269,13 +271,15 @@ def count_reader(views, epochs: int, seed: int) -> VoteCountAggregator:
 def read_fold(tallies, fit, test, views, epochs, seed):
     """Fit a reader on some pages and read the others; one thread.
 
-    Returned are the mean of all networks and the first network of each view.
+    Returned is what the first network of each view reads, what the mean of all does,
+    and what it does with heed to places.
     """
     torch.set_num_threads(1)
     reader = count_reader(views, epochs, seed)
     reader.fit(tallies.cells[fit], tallies.boxes[fit])
     alone = reader.classifier_.estimators_[:2]
     readers = [*(VoteCountAggregator(FrozenEstimator(one)) for one in alone), reader]
+    readers.append(copy(reader).set_params(place_prior=True))
     read = [one.predict_tallies(tallies.cells[test]) for one in readers]
     return test, [(one.boxes, one.counts) for one in read]
 
@@ -293,7 +297,8 @@ def twelve(study: Study, report: Report) -> None:
     ]
     folds = study.parallel(calls)
     names = ["one network, CellNormalizer", "one network, frames left"]
-    for which, name in enumerate([*names, f"mean of {n} networks of each"]):
+    names += [f"mean of {n} of each", f"mean of {n} of each, place_prior"]
+    for which, name in enumerate(names):
         boxes = np.full(truth.counts.shape, "", object)
         counts = np.full(truth.counts.shape, -1)
         for test, read in folds:

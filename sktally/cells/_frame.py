@@ -246,10 +246,10 @@ def _pen_on(band: np.ndarray, line: _Line, noise: np.ndarray) -> np.ndarray:
     inside &= small <= line.inwards[:, None, None]
     # Indices of rows above a band are of the band before, and from the end in the
     # first: `inside` drops them.
-    along = band.ravel().take(at) * inside
-    along = along.astype(np.float32)
+    along = band.ravel().take(at)
+    along *= inside
     # Every second column shows well enough what print looks like.
-    profile = along[:, :, ::2].copy()
+    profile = along[:, :, ::2].astype(np.float32)
     k = int(_PRINT_SHARE * profile.shape[2])
     profile.partition(k, axis=2)
     profile = profile[:, :, k]
@@ -257,6 +257,7 @@ def _pen_on(band: np.ndarray, line: _Line, noise: np.ndarray) -> np.ndarray:
     np.maximum(print_[:, 1:], profile[:, :-1], out=print_[:, 1:])
     np.maximum(print_[:, :-1], profile[:, 1:], out=print_[:, :-1])
     most = print_ + np.maximum(_OVER * line.typical, noise)[:, None]
+    most = most.clip(0, 255).astype(np.uint8)  # whole: as good to be exceeded by whole
     return at[along > most[:, :, None]]
 
 

@@ -65,11 +65,26 @@ def place_ink(
     inverse = np.zeros((n, 2, 3))
     inverse[:, 0, 0], inverse[:, 0, 2] = step_x, x - first * step_x
     inverse[:, 1, 1], inverse[:, 1, 2] = step_y, y - first * step_y
+    # Only where ink comes to lie is there anything to sample.
+    at, step = inverse[:, (1, 0), 2], inverse[:, (1, 0), (1, 0)]
+    ends = np.stack([_ends(rows > 0), _ends(columns > 0)], axis=2)
+    low = np.floor((ends[0] - 1 - at) / step).clip(0, fine).astype(int)
+    high = np.ceil((ends[1] - at) / step + 1).clip(0, fine).astype(int)
+    inverse[:, (1, 0), 2] += low * step
     out = np.zeros((n, fine, fine), dtype=np.float32)
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    for i in inked:
-        cv2.warpAffine(ink[i], inverse[i], (fine, fine), dst=out[i], flags=how)
+    spans = np.concatenate([low, high], axis=1)[inked].tolist()
+    for i, (top, left, bottom, right) in zip(inked.tolist(), spans, strict=True):
+        part, wide = out[i, top:bottom, left:right], (right - left, bottom - top)
+        cv2.warpAffine(ink[i], inverse[i], wide, dst=part, flags=how)
     out = cv2.resize(
         out.reshape(n * fine, fine), (size, n * size), interpolation=cv2.INTER_AREA
     )
     return out.reshape(n, size, size)
+
+
+def _ends(marked: np.ndarray) -> np.ndarray:
+    """Return where the first True of each row is, and what follows the last."""
+    return np.stack(
+        [marked.argmax(axis=1), marked.shape[1] - marked[:, ::-1].argmax(axis=1)]
+    )

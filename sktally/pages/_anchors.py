@@ -6,17 +6,19 @@ look like it, with a normalised correlation each.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
-from math import log2
+from math import ceil, floor, log2
 
 import cv2
 import numpy as np
 
 from sktally.pages._marks import NOISE_LEVEL, DrawnMark, Mark, draw_mark
 
-__all__ = ["find_mark", "match_mark", "match_marks"]
+__all__ = ["find_marks", "match_mark", "match_marks"]
 
 _STEPS = 16  # scales an octave at which marks are matched
+_WIDTHS = 4  # windows are so many pixels wide, or a multiple
 _SMALL = 128  # pixels up to which matrix products are faster than other ways
 
 
@@ -98,15 +100,15 @@ def _vertex(before: float, middle: float, after: float) -> float:
     return 0.5 * (before - after) / bend if bend < 0 else 0.0
 
 
-def find_mark(
+def find_marks(
     image: np.ndarray,
     drawn: DrawnMark,
     *,
-    window: tuple[float, float, float, float],
+    windows: Sequence[tuple[float, float, float, float]],
     count: int,
     least: float = 0.2,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best places of a mark inside a window of a page.
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return the best places of a mark inside each of some windows of a page.
 
     Parameters
     ----------
@@ -114,49 +116,86 @@ def find_mark(
         float32 page at search scale, the form nearly upright.
     drawn : DrawnMark
         What to look for, from `draw_mark`.
-    window : tuple of float
+    windows : sequence of tuple of float
         x1, y1, x2, y2 in pixels where the reference point may lie.
     count : int
-        At most so many places, best first, no two overlapping.
+        At most so many places in each, best first, no two overlapping.
     least : float, default=0.2
         Correlation below which nothing counts as found.
 
     Returns
     -------
-    xy : ndarray of shape (n, 2)
-        Places of the reference point in pixels.
-    scores : ndarray of shape (n,)
-        Normalised correlation, -1 to 1.
+    list of (xy, scores)
+        For each window the places of the reference point in pixels, ``(n, 2)``, and
+        the normalised correlations, -1 to 1, ``(n,)``.
     """
-    ink, at = drawn.ink, drawn.at
+    found = [(np.empty((0, 2)), np.empty(0))] * len(windows)
+    alike: dict[tuple[int, ...], list[tuple[int, np.ndarray, np.ndarray]]] = {}
+    for i, window in enumerate(windows):
+        part, corner = _window(image, drawn, window)
+        if part is not None:
+            alike.setdefault(part.shape, []).append((i, part, corner))
+    for some in alike.values():  # windows of one size share the calls
+        which, parts, corners = zip(*some, strict=True)
+        for i, scores, corner in zip(
+            which, _correlate(np.stack(parts), drawn), corners, strict=True
+        ):
+            xy, values = _peaks(scores, count, least, max(2, min(drawn.ink.shape) // 2))
+            found[i] = xy + (corner + drawn.at), values
+    return found
+
+
+def _window(
+    image: np.ndarray, drawn: DrawnMark, window: tuple[float, float, float, float]
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Cut out what a mark covers whose reference point is anywhere in a window.
+
+    None if the window is off the page. Also returned is the corner, x and y.
+    """
     height, width = image.shape
-    x1, y1 = (max(0, int(np.floor(v))) for v in window[:2])
-    x2, y2 = min(width - 1, int(window[2])), min(height - 1, int(window[3]))
+    x1, y1, x2, y2 = window
+    x1, x2 = _span(x1, x2, width)
+    y1, y2 = _span(y1, y2, height)
+    left, top = (near - int(at) for near, at in zip((x1, y1), drawn.at, strict=True))
     if x2 < x1 or y2 < y1:
-        return np.empty((0, 2)), np.empty(0)
-    left, top = x1 - int(at[0]), y1 - int(at[1])
-    right = x2 - int(at[0]) + ink.shape[1]
-    bottom = y2 - int(at[1]) + ink.shape[0]
+        return None, np.array([left, top])
+    right = left + (x2 - x1) + drawn.ink.shape[1]
+    bottom = top + (y2 - y1) + drawn.ink.shape[0]
     part = image[max(0, top) : bottom, max(0, left) : right]
     # A mark may touch the edge of a scan: beyond it the paper goes on.
-    part = cv2.copyMakeBorder(
-        part,
-        max(0, -top),
-        max(0, bottom - height),
-        max(0, -left),
-        max(0, right - width),
-        cv2.BORDER_CONSTANT,
-        value=_paper(part),
-    )
-    (scores,) = _correlate(part[None], drawn)
-    offset = np.array([left, top]) + at
-    radius = max(2, int(0.5 * min(ink.shape)))
+    above, below = max(0, -top), max(0, bottom - height)
+    before, behind = max(0, -left), max(0, right - width)
+    if above or below or before or behind:
+        sides, paper = (above, below, before, behind), _paper(part)
+        part = cv2.copyMakeBorder(part, *sides, cv2.BORDER_CONSTANT, value=paper)
+    return part, np.array([left, top])
+
+
+def _span(low: float, high: float, length: int) -> tuple[int, int]:
+    """Return the first and last pixel of a span cut to a row, none if first > last.
+
+    It is a little wider than asked for, so that of many most are as wide as others.
+    """
+    first, last = max(0, floor(low)), min(length - 1, floor(high))
+    if first <= last:
+        last = first + _WIDTHS * ceil((last - first + 1) / _WIDTHS) - 1
+        first, last = max(0, first - max(0, last - length + 1)), min(last, length - 1)
+    return first, last
+
+
+def _peaks(
+    scores: np.ndarray, count: int, least: float, radius: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest places of a map of scores, each further off than `radius`.
+
+    The map is overwritten.
+    """
     xy, values = [], []
     for _ in range(count):
         place, value = _peak(scores, least)
         if place is None:
             break
-        xy.append(place + offset)
+        xy.append(place)
         values.append(value)
         cx, cy = np.round(place).astype(int)
         scores[

@@ -6,7 +6,7 @@ coarse affine maps with the candidates that agree with each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 
 from sktally.form import TallyForm
-from sktally.pages._anchors import find_mark
+from sktally.pages._anchors import find_marks
 from sktally.pages._fit import Guess, guess_affine, guess_at_once
-from sktally.pages._marks import Mark, draw_mark
+from sktally.pages._marks import DrawnMark, Mark, draw_mark
 from sktally.pages._registration import apply_homography, turn_page
 
 __all__ = ["CANDIDATE", "PLANS", "Found", "Plan", "likely_turns", "search_page"]
@@ -180,10 +180,11 @@ def _candidates(
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Search every mark in its window, or all over the page if zoomed."""
     scale = np.array([expected[0, 0], expected[1, 1]])
-    shared: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
-    found = []
-    for mark in marks:
-        at = apply_homography(expected, np.array(mark.xy))
+    count = 4 if plan.zoom is None else 8
+    places = apply_homography(expected, np.array([mark.xy for mark in marks], float))
+    # Marks that look alike are searched together, in one window once.
+    alike: dict[tuple[bytes, ...], tuple[list[DrawnMark], dict[tuple, list[int]]]] = {}
+    for i, (mark, at) in enumerate(zip(marks, places, strict=True)):
         far = _reach(form, mark) * scale
         window = (*(at - far).tolist(), *(at + far).tolist())
         if plan.zoom is not None:
@@ -192,11 +193,19 @@ def _candidates(
             draw_mark(mark, (float(scale[0] * s), float(scale[1] * s)), _ARM)
             for s in plan.scales
         ]
-        # Marks that look alike in the same window have the same candidates.
-        key = (window, *((d.ink.tobytes(), d.weight.tobytes()) for d in drawn))
-        if key not in shared:
-            shared[key] = _search(image, drawn, window, 4 if plan.zoom is None else 8)
-        found.append(shared[key])
+        key = tuple(pixels.tobytes() for d in drawn for pixels in (d.ink, d.weight))
+        alike.setdefault(key, (drawn, {}))[1].setdefault(window, []).append(i)
+    found = [(np.empty((0, 2)), np.empty(0))] * len(marks)
+    for drawn, windows in alike.values():
+        sizes = [
+            find_marks(image, one, windows=[*windows], count=count, least=CANDIDATE)
+            for one in drawn
+        ]
+        for which, candidates in zip(
+            windows.values(), zip(*sizes, strict=True), strict=True
+        ):
+            for i in which:
+                found[i] = _merge(candidates, count)
     return found
 
 
@@ -206,19 +215,17 @@ def _reach(form: TallyForm, mark: Mark) -> float:
     return form.anchors[mark.anchor].search or default
 
 
-def _search(
-    image: np.ndarray, drawn: list, window: tuple, count: int
+def _merge(
+    found: Sequence[tuple[np.ndarray, np.ndarray]], count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Search for a mark in several sizes and merge what is found."""
-    found = [
-        find_mark(image, ink, window=window, count=count, least=CANDIDATE)
-        for ink in drawn
-    ]
+    """Merge the places found of a mark in several sizes, the best first."""
     xy = np.concatenate([places for places, _ in found])
     scores = np.concatenate([values for _, values in found])
+    if len(scores) < 2:
+        return xy, scores
     kept: list[int] = []
     for i in np.argsort(-scores):
-        if scores[i] > CANDIDATE and len(kept) < count:
+        if len(kept) < count:
             if all(np.linalg.norm(xy[i] - xy[k]) > 3 for k in kept):
                 kept.append(int(i))
     return xy[kept], scores[kept]

@@ -17,7 +17,6 @@ from sklearn.utils.metadata_routing import (
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_range
 from sktally.votes._cells import check_cells, read_cells
@@ -25,10 +24,13 @@ from sktally.votes._confidence import HIGH_QUALITY
 from sktally.votes._decode import BLANK_RIGHT, CLASSES
 from sktally.votes._fitting import fit_classifier
 from sktally.votes._metrics import count_accuracy_score
+from sktally.votes._prior import place_ratios, weigh_by_place
 from sktally.votes._result import TallyPrediction, fold_cells
 from sktally.votes._targets import check_given, check_targets, target_counts
 
 __all__ = ["VoteCountAggregator"]
+
+_LEARNT = ("n_cells_", "place_ratios_")
 
 
 def _has_proba(self: VoteCountAggregator) -> bool:
@@ -39,8 +41,8 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
     """Read whole counts with a classifier of single cells.
 
     The last step of a pipeline that reads tallies. It drops absent cells, fits or asks
-    `classifier` about the others and folds the answers back into one count per field.
-    The sample is the page: n_samples is the number of tallies throughout.
+    `classifier` about the others and folds the answers into one count per field. The
+    sample is the page: n_samples is the number of tallies throughout.
 
     Parameters
     ----------
@@ -55,6 +57,9 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         rule, the status is "ambiguous". A crossed box there is zero, ``x2x`` is 20.
     high_quality : float, default=0.9
         A tally whose quality is larger than this is of high quality [1]_.
+    place_prior : bool, default=False
+        Whether to weigh the probabilities of a cell by how often each class stood at
+        its place in `fit`, relative to all places; see Notes.
     validation_fraction : float or None, default=None
         Share of the pages, not of the cells, held out in `fit` when the classifier
         stops early. None takes the classifier's own, or 0.1.
@@ -67,6 +72,8 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         The fitted classifier of single cells.
     n_cells_ : int
         Number of cells it was fitted on; 0 for a frozen one.
+    place_ratios_ : ndarray of shape (n_places, 12)
+        What `place_prior` multiplies probabilities by; 1 is as frequent as elsewhere.
 
     See Also
     --------
@@ -96,12 +103,14 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
     off (``votes__freeze_layers=1`` in a pipeline) and on (``set_fit_request``). Only
     `sample_weight` and `groups`, one value per tally, are spread over the cells.
 
-    *Without predict_proba* (LinearSVC, SVC) counts come from `predict`; confidences
-    are NaN and `predict_digit_proba` is not there. Wrap such a classifier in
-    `sklearn.calibration.CalibratedClassifierCV`.
+    *Place prior.* In the hundreds of a polling station few classes occur. What occurs
+    is learnt from the pages fitted on; where others may hold larger counts, leave it
+    out. The classifier must have seen classes about as often as they occur.
 
-    There is no `n_features_in_`: tallies of any number of fields and places can be
-    read once the classifier knows its digits.
+    *Without predict_proba* (LinearSVC, SVC) counts come from `predict` and confidences
+    are NaN, unless wrapped in `sklearn.calibration.CalibratedClassifierCV`.
+
+    There is no `n_features_in_`: tallies of any layout can be read once fitted.
 
     References
     ----------
@@ -119,15 +128,11 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
     >>> digits = load_digits()
     >>> X = digits.images[:1794].reshape(299, 2, 3, 8, 8)
     >>> y = (digits.target[:1794].reshape(299, 2, 3) @ [100, 10, 1]).astype(int)
-    >>> votes = VoteCountAggregator(KNeighborsClassifier(2))
-    >>> votes = votes.fit(X[:200], y[:200])
-    >>> votes.predict(X[200:202])
+    >>> votes = VoteCountAggregator(KNeighborsClassifier(2)).fit(X[:200], y[:200])
+    >>> read = votes.predict_tallies(X[200:202])
+    >>> read.counts
     array([[773, 510],
            [ 22, 782]])
-    >>> read = votes.predict_tallies(X[200:202])
-    >>> read.boxes
-    array([['773', '510'],
-           ['022', '782']], dtype=object)
     >>> read.confidence
     array([[0.925, 1.   ],
            [1.   , 0.825]])
@@ -141,12 +146,14 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         *,
         blank_right: str = "missing",
         high_quality: float = HIGH_QUALITY,
+        place_prior: bool = False,
         validation_fraction: float | None = None,
         random_state: Any = None,
     ) -> None:
         self.classifier = classifier
         self.blank_right = blank_right
         self.high_quality = high_quality
+        self.place_prior = place_prior
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
@@ -186,13 +193,9 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         targets = check_targets(y, absent=absent)
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).classifier.fit
-        classifier = clone(self.classifier)
-        if isinstance(classifier, FrozenEstimator):
-            check_is_fitted(classifier)
-            self.classifier_, self.n_cells_ = classifier, 0
-            return self
+        self.place_ratios_ = place_ratios(targets.label_sets, ~absent)
         self.classifier_, self.n_cells_ = fit_classifier(
-            classifier,
+            clone(self.classifier),
             cells,
             ~absent,
             targets,
@@ -207,8 +210,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_tallies, n_fields, n_places, height, width)
-            Cells as in `fit`, of any number of fields and places.
+        X : array of cells, as in `fit`, of any number of fields and places
 
         Returns
         -------
@@ -222,8 +224,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_tallies, n_fields, n_places, height, width)
-            Cells as in `fit`.
+        X : array of cells, as in `fit`
 
         Returns
         -------
@@ -238,8 +239,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_tallies, n_fields, n_places, height, width)
-            Cells as in `fit`.
+        X : array of cells, as in `fit`
 
         Returns
         -------
@@ -254,8 +254,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_tallies, n_fields, n_places, height, width)
-            Cells as in `fit`.
+        X : array of cells, as in `fit`
 
         Returns
         -------
@@ -266,6 +265,10 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         self._check_params()
         cells, absent = check_cells(X)
         labels, proba = read_cells(classifier, cells[~absent])
+        if self.place_prior:
+            labels, proba = weigh_by_place(
+                proba, ~absent, getattr(self, "place_ratios_", None)
+            )
         return fold_cells(
             labels,
             proba,
@@ -279,8 +282,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array of shape (n_tallies, n_fields, n_places, height, width)
-            Cells as in `fit`.
+        X : array of cells, as in `fit`
         y : array-like of shape (n_tallies, n_fields)
             Box strings or counts. Missing ones are left out; a count that was not read
             is wrong.
@@ -310,6 +312,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
     def _check_params(self) -> None:
         check_choice("blank_right", self.blank_right, BLANK_RIGHT)
         check_range("high_quality", self.high_quality, 0, 1)
+        check_choice("place_prior", self.place_prior, (False, True))
         if self.validation_fraction is not None:
             check_range("validation_fraction", self.validation_fraction, 0, 1)
 
@@ -323,14 +326,14 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
             "appropriate arguments, or give a FrozenEstimator of a fitted classifier."
         )
 
-    def _fitted_state(self) -> dict[str, int]:
-        """Return what fit learnt beside the classifier, ready for JSON."""
-        return {"n_cells_": self.n_cells_} if hasattr(self, "n_cells_") else {}
+    def _fitted_state(self) -> dict[str, Any]:
+        """Return what fit learnt beside the classifier, to be saved."""
+        return {name: vars(self)[name] for name in _LEARNT if name in vars(self)}
 
-    def _set_fitted_state(self, state: dict[str, int]) -> None:
+    def _set_fitted_state(self, state: dict[str, Any]) -> None:
         """Take back what `_fitted_state` gave; `classifier_` is set elsewhere."""
-        if "n_cells_" in state:
-            self.n_cells_ = int(state["n_cells_"])
+        for name in state.keys() & set(_LEARNT):
+            setattr(self, name, state[name])
 
     def __sklearn_is_fitted__(self) -> bool:
         if hasattr(self, "classifier_"):

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.frozen import FrozenEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import has_fit_parameter
+from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
@@ -53,8 +54,11 @@ def fit_classifier(
     -------
     classifier : fitted
     n_cells : int
-        Number of cells it was fitted on.
+        Number of cells it was fitted on; 0 for a frozen one, which is left as it is.
     """
+    if isinstance(classifier, FrozenEstimator):
+        check_is_fitted(classifier)
+        return classifier, 0
     names = _class_names(classifier)
     uses_sets = has_fit_parameter(classifier, "label_sets") and names is not None
     known = targets.label_sets.any(axis=-1) if uses_sets else targets.labels >= 0

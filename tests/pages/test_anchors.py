@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sktally import FormError, TallyForm
-from sktally.pages._anchors import _correlate, find_mark, match_mark, match_marks
+from sktally.pages._anchors import _correlate, find_marks, match_mark, match_marks
 from sktally.pages._fit import (
     fit_marks,
     fit_residual,
@@ -202,10 +202,10 @@ class TestMatching:
         page = paint(mark, np.eye(3))
         cv2.rectangle(page, (150, 60), (168, 78), 120, -1)
         page[70, 150:168] = 240
-        xy, scores = find_mark(
+        ((xy, scores),) = find_marks(
             page.astype(np.float32),
             draw_mark(mark, (1, 1), 14.0),
-            window=(0, 0, 259, 219),
+            windows=[(0, 0, 259, 219)],
             count=4,
         )
         assert (np.diff(scores) <= 0).all()
@@ -216,10 +216,10 @@ class TestMatching:
     def test_mark_at_the_edge_of_the_scan(self):
         mark = MARKS["square"]()
         page = paint(mark, np.eye(3))[49:]  # its upper edge is the first row
-        xy, scores = find_mark(
+        ((xy, scores),) = find_marks(
             page.astype(np.float32),
             draw_mark(mark, (1, 1), 14.0),
-            window=(0, 0, 259, 100),
+            windows=[(0, 0, 259, 100)],
             count=1,
         )
         assert np.abs(xy[0] - [50, 11]).max() < 0.2
@@ -229,14 +229,32 @@ class TestMatching:
         rng = np.random.default_rng(0)
         page = rng.normal(240, 3, (200, 200)).astype(np.float32)
         drawn = draw_mark(MARKS["square"](), (0.4, 0.4), 14.0)
-        _, scores = find_mark(page, drawn, window=(0, 0, 199, 199), count=3)
+        ((_, scores),) = find_marks(page, drawn, windows=[(0, 0, 199, 199)], count=3)
         assert scores.max(initial=0) < 0.35
 
     def test_empty_window(self):
         drawn = draw_mark(MARKS["square"](), (1, 1), 14.0)
         page = np.zeros((50, 50), np.float32)
-        xy, scores = find_mark(page, drawn, window=(60, 0, 80, 49), count=3)
+        ((xy, scores),) = find_marks(page, drawn, windows=[(60, 0, 80, 49)], count=3)
         assert xy.shape == (0, 2) and scores.shape == (0,)
+
+    def test_windows_searched_together_answer_as_each_alone(self):
+        mark = MARKS["square"]()
+        page = paint(mark, np.eye(3)).astype(np.float32)
+        drawn = draw_mark(mark, (1, 1), 14.0)
+        # Two of one size, one off the page, one cut by its edge.
+        windows = [
+            (20, 30, 80, 90),
+            (90, 60, 150, 120),
+            (900, 0, 950, 9),
+            (-9, 0, 70, 70),
+        ]
+        together = find_marks(page, drawn, windows=windows, count=2)
+        for window, (xy, scores) in zip(windows, together, strict=True):
+            ((xy1, scores1),) = find_marks(page, drawn, windows=[window], count=2)
+            assert np.allclose(xy, xy1, atol=1e-3)
+            assert np.allclose(scores, scores1, atol=1e-4)
+        assert [len(scores) > 0 for _, scores in together] == [True, False, False, True]
 
 
 FORM_XY = np.array([[0, 0], [100, 0], [100, 150], [0, 150], [50, 75], [20, 120]], float)
