@@ -8,7 +8,8 @@ untouched  both on digits of tallies, pixels as they are and normalised
 grid       the paper's settings searched: MNIST trains, pages 1-250 score
 transfer   the tuned network fine-tuned on tallies, none to five layers frozen; and the
            bundled model "handwriting", which saw no real tally, and one like it for
-           boxes whose frames are left, and the mean of both
+           boxes whose frames are left; and the mean of both, fitted once more with the
+           pages that had been kept to choose by
 twelve     those two fine-tuned on all boxes, crossed and empty ones too, and counts
            read with the mean, with heed to which class stands where (place_prior)
 
@@ -25,27 +26,24 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from copy import copy
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes share the cores
 
 import numpy as np
-import torch
-from _paper_networks import PAPER, MeanClassifier, framed_base, network, where
+from _paper_networks import PAPER, framed_base, where
 from _paper_report import Report, count_scores, scores
 from _paper_study import DIGITS, FRAMED, SCALINGS, Study
+from _paper_tuning import fine_tuned, read_fold
 from common import arguments, print_versions, share, versions
 from joblib import delayed
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.pipeline import Pipeline
 
 from sktally import (
     CellNormalizer,
     CNNClassifier,
-    VoteCountAggregator,
     domain_cv,
     load_model,
     paper_param_grid,
@@ -56,13 +54,6 @@ from sktally.votes import CLASSES
 PARTS = ("mnist", "untouched", "grid", "transfer", "twelve")
 RECIPES = {"paper": "the paper's recipe", "ours": "our recipe"}
 FROM = {"base": "tallies, untouched", "tuned": "tallies, after grid search"}
-#: Fine-tuning on tallies, as in indonesia_2024.py.
-TUNING = {
-    "augment": "tally",
-    "schedule": "one-cycle",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.0,
-}
 N_LAYERS = 6  # weight layers of the tuned network; the last always learns
 
 
@@ -174,21 +165,6 @@ def grid(study: Study, report: Report) -> None:
     report.add("grid", "Grid search", text, rows)
 
 
-def fine_tuned(d, pages, pretrained: str, freeze: int, epochs: int, seed: int):
-    """Fit on some pages' digits, say what those of others are; one thread."""
-    torch.set_num_threads(1)
-    fit, read = (np.isin(d.at[:, 0], part) for part in pages)
-    how = {"pretrained": pretrained, "freeze_layers": freeze, "max_epochs": epochs}
-    if Path(pretrained).name.startswith("mnist_"):
-        model = network("tuned", "ours", epochs=epochs, seed=seed)
-    else:
-        model = CNNClassifier(batch_norm=True, classes=[*DIGITS], random_state=seed)
-    model.set_params(**TUNING, **how).fit(d.cells[fit], d.labels[fit])
-    proba = np.zeros((len(d.labels), len(DIGITS)))
-    proba[read] = model.predict_proba(d.cells[read])
-    return proba
-
-
 def transfer(study: Study, report: Report) -> None:
     """Fine-tune on tallies: the tuned network with layers frozen, then the bases."""
     study.networks([("tuned", "ours")])
@@ -198,7 +174,8 @@ def transfer(study: Study, report: Report) -> None:
     ways = [(tuned, "CellNormalizer", depth) for depth in depths]
     ways += [(base, view, 0) for view, base in bases(study)]
     d = study.digits("CellNormalizer")
-    folds, calls = [], []
+    folds, calls, again = [], [], []
+    n = 1 if study.quick else study.args.networks
     for number, (rest, test) in enumerate(study.folds()):
         rng = np.random.default_rng([study.seed, number])
         validation = rng.choice(rest, len(rest) // 10, replace=False)
@@ -208,8 +185,13 @@ def transfer(study: Study, report: Report) -> None:
             pages = (train, np.concatenate([validation, test]))
             how = (pretrained, depth, epochs, study.seed + number)
             calls.append(delayed(fine_tuned)(study.digits(view), pages, *how))
-    found = np.array(study.parallel(calls)).reshape(
-        len(folds), len(ways), len(d.labels), -1
+        for i, (view, base) in enumerate(bases(study) * n):
+            how = (base, 0, epochs, study.seed + 100 * (i + 1) + number)
+            again.append(delayed(fine_tuned)(study.digits(view), (rest, test), *how))
+    found = np.array(study.parallel(calls + again))
+    found, final = (
+        part.reshape(len(folds), -1, *found.shape[1:])
+        for part in (found[: len(calls)], found[len(calls) :])
     )
     # By the last two, the bases of either view, digits are read together.
     found = np.concatenate([found, found[:, -2:].mean(axis=1, keepdims=True)], axis=1)
@@ -233,6 +215,8 @@ def transfer(study: Study, report: Report) -> None:
         add(name, right[:, i], paper)
     best = validated.argmax(axis=1)
     add("as chosen in each fold by validation", right[range(len(folds)), best])
+    final = np.array([*DIGITS])[final.mean(axis=1).argmax(axis=2)] == d.labels
+    add(f"the mean of both, {n} of each, refitted with validation pages", final)
     text = (
         f"The tuned network trained on {study.source.name} (CellNormalizer) and models "
         f"that saw synthetic cells too, then {epochs} epochs on digits of tallies "
@@ -243,45 +227,6 @@ def transfer(study: Study, report: Report) -> None:
         f"{PAPER['tallies, after transfer, test']} in the test."
     )
     report.add("transfer", "After transfer", text, rows)
-
-
-def count_reader(views, epochs: int, seed: int) -> VoteCountAggregator:
-    """Return a reader of cells that starts from models that saw no real tally.
-
-    A view is a CellNormalizer and the path or name of its base; one network for each,
-    and the mean of all.
-    """
-    networks = [
-        make_pipeline(
-            view,
-            CNNClassifier(
-                **TUNING,
-                classes=[*CLASSES],
-                batch_norm=True,
-                pretrained=base,
-                max_epochs=epochs,
-                random_state=seed + i,
-            ),
-        )
-        for i, (view, base) in enumerate(views)
-    ]
-    return VoteCountAggregator(MeanClassifier(networks))
-
-
-def read_fold(tallies, fit, test, views, epochs, seed):
-    """Fit a reader on some pages and read the others; one thread.
-
-    Returned is what the first network of each view reads, what the mean of all does,
-    and what it does with heed to places.
-    """
-    torch.set_num_threads(1)
-    reader = count_reader(views, epochs, seed)
-    reader.fit(tallies.cells[fit], tallies.boxes[fit])
-    alone = reader.classifier_.estimators_[:2]
-    readers = [*(VoteCountAggregator(FrozenEstimator(one)) for one in alone), reader]
-    readers.append(copy(reader).set_params(place_prior=True))
-    read = [one.predict_tallies(tallies.cells[test]) for one in readers]
-    return test, [(one.boxes, one.counts) for one in read]
 
 
 def twelve(study: Study, report: Report) -> None:
