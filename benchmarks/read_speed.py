@@ -1,8 +1,9 @@
 """Time reading against decoding, on 1700 x 2200 grey JPEGs of 15 fields x 3 boxes.
 
 One thread on both sides, warm cache, alternating decode and read in one run; medians
-and ratios. "Without the network" is decoding, registration, cropping and
-normalising; the network is the bundled model's.
+and ratios, of many rounds, for those of few wander on a shared machine. "Without the
+network" is decoding, registration, cropping and normalising; the network is the bundled
+model's.
 
 Drawn pages are cleaner than any scan and decode in half the time of one, which would
 make everything else look slow. So grain is added, as if from paper and scanner, until
@@ -98,7 +99,7 @@ def decode(raw: np.ndarray) -> np.ndarray:
 args = arguments(
     __doc__,
     pages={"type": int, "default": 12},
-    rounds={"type": int, "default": 7},
+    rounds={"type": int, "default": 41},
     model={"default": "default"},
     grain={"type": float, "default": 0.197, "help": "bytes a pixel; 0 for clean pages"},
 )
