@@ -174,7 +174,7 @@ def _window(
 def _span(low: float, high: float, length: int) -> tuple[int, int]:
     """Return the first and last pixel of a span cut to a row, none if first > last.
 
-    It is a little wider than asked for, so that of many most are as wide as others.
+    It is up to 3 pixels wider than asked for, so that most spans are of few widths.
     """
     first, last = max(0, floor(low)), min(length - 1, floor(high))
     if first <= last:

@@ -19,22 +19,16 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.metaestimators import available_if
 
 from sktally._validate import check_choice, check_range
-from sktally.votes._cells import check_cells, read_cells
+from sktally.votes._cells import check_cells, has_proba, read_cells
 from sktally.votes._confidence import HIGH_QUALITY
 from sktally.votes._decode import BLANK_RIGHT, CLASSES
 from sktally.votes._fitting import fit_classifier
 from sktally.votes._metrics import count_accuracy_score
-from sktally.votes._prior import place_ratios, weigh_by_place
+from sktally.votes._prior import check_ratios, place_ratios, weigh_by_place
 from sktally.votes._result import TallyPrediction, fold_cells
 from sktally.votes._targets import check_given, check_targets, target_counts
 
 __all__ = ["VoteCountAggregator"]
-
-_LEARNT = ("n_cells_", "place_ratios_")
-
-
-def _has_proba(self: VoteCountAggregator) -> bool:
-    return hasattr(getattr(self, "classifier_", self.classifier), "predict_proba")
 
 
 class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
@@ -120,8 +114,6 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
     Examples
     --------
-    Tallies of two fields with three boxes each, made from single digits:
-
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.neighbors import KNeighborsClassifier
     >>> from sktally.votes import VoteCountAggregator
@@ -133,12 +125,17 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
     >>> read.counts
     array([[773, 510],
            [ 22, 782]])
+    >>> read.boxes
+    array([['773', '510'],
+           ['022', '782']], dtype=object)
     >>> read.confidence
     array([[0.925, 1.   ],
            [1.   , 0.825]])
     >>> round(votes.score(X[200:], y[200:]), 2)
     0.91
     """
+
+    _since_format_1 = ("place_prior",)
 
     def __init__(
         self,
@@ -233,7 +230,7 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         """
         return self.predict_tallies(X).boxes
 
-    @available_if(_has_proba)
+    @available_if(has_proba)
     def predict_digit_proba(self, X: Any) -> npt.NDArray[np.float32]:
         """Return the probability of each class at each place.
 
@@ -266,9 +263,8 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         cells, absent = check_cells(X)
         labels, proba = read_cells(classifier, cells[~absent])
         if self.place_prior:
-            labels, proba = weigh_by_place(
-                proba, ~absent, getattr(self, "place_ratios_", None)
-            )
+            ratios = getattr(self, "place_ratios_", None)
+            labels, proba = weigh_by_place(proba, ~absent, ratios)
         return fold_cells(
             labels,
             proba,
@@ -328,12 +324,15 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
 
     def _fitted_state(self) -> dict[str, Any]:
         """Return what fit learnt beside the classifier, to be saved."""
-        return {name: vars(self)[name] for name in _LEARNT if name in vars(self)}
+        names = ("n_cells_", "place_ratios_")
+        return {name: getattr(self, name) for name in names if hasattr(self, name)}
 
     def _set_fitted_state(self, state: dict[str, Any]) -> None:
         """Take back what `_fitted_state` gave; `classifier_` is set elsewhere."""
-        for name in state.keys() & set(_LEARNT):
-            setattr(self, name, state[name])
+        if "n_cells_" in state:
+            self.n_cells_ = int(state["n_cells_"])
+        if "place_ratios_" in state:
+            self.place_ratios_ = check_ratios(state["place_ratios_"])
 
     def __sklearn_is_fitted__(self) -> bool:
         if hasattr(self, "classifier_"):

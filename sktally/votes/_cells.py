@@ -12,7 +12,14 @@ from sklearn.utils import get_tags
 from sktally.exceptions import TallyError
 from sktally.votes._decode import CLASSES
 
-__all__ = ["as_features", "check_cells", "class_columns", "read_cells", "takes_images"]
+__all__ = [
+    "as_features",
+    "check_cells",
+    "class_columns",
+    "has_proba",
+    "read_cells",
+    "takes_images",
+]
 
 
 def check_cells(X: object) -> tuple[npt.NDArray[Any], npt.NDArray[np.bool_]]:
@@ -88,6 +95,12 @@ def takes_images(classifier: Any) -> bool:
     return hasattr(inner, "fit") and takes_images(inner)
 
 
+def has_proba(aggregator: Any) -> bool:
+    """Tell whether an aggregator's classifier, fitted or not, has `predict_proba`."""
+    classifier = getattr(aggregator, "classifier_", aggregator.classifier)
+    return hasattr(classifier, "predict_proba")
+
+
 def as_features(classifier: Any, cells: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Return cells ``(n_cells, height, width)`` in the rank that a classifier takes."""
     return cells if takes_images(classifier) else cells.reshape(len(cells), -1)
@@ -147,12 +160,12 @@ def read_cells(
     proba : ndarray of float32, shape (n_cells, 12), or None
         None without `predict_proba`: there is no honest probability to give.
     """
-    has_proba = hasattr(classifier, "predict_proba")
+    knows_proba = hasattr(classifier, "predict_proba")
     if len(cells) == 0:
         empty = np.zeros((0, len(CLASSES)), dtype=np.float32)
-        return np.zeros(0, dtype=np.int8), empty if has_proba else None
+        return np.zeros(0, dtype=np.int8), empty if knows_proba else None
     features = as_features(classifier, cells)
-    if not has_proba:
+    if not knows_proba:
         return class_columns(classifier.predict(features)).astype(np.int8), None
     columns = class_columns(classifier.classes_)
     proba = np.zeros((len(cells), len(CLASSES)), dtype=np.float32)

@@ -15,11 +15,11 @@ import numpy.typing as npt
 from sklearn.exceptions import NotFittedError
 
 from sktally.exceptions import TallyError
+from sktally.votes._decode import CLASSES
 
-__all__ = ["place_ratios", "weigh_by_place"]
+__all__ = ["check_ratios", "place_ratios", "weigh_by_place"]
 
-# Observations, and as many expected ones, that are added to each class and place. On
-# pages 1-250 of indonesia-2024 0.25 to 2 read the same; benchmarks/paper.py.
+# Observations, and as many expected ones, that are added to each class and place.
 _ADDED = 1.0
 
 
@@ -59,6 +59,18 @@ def place_ratios(
     share = seen.sum(axis=0) / max(seen.sum(), 1)
     expected = seen.sum(axis=1, keepdims=True) * share
     return np.asarray((seen + _ADDED) / (expected + _ADDED))
+
+
+def check_ratios(ratios: Any) -> npt.NDArray[np.float64]:
+    """Return ratios that were saved, or raise TallyError if they are none."""
+    found = np.asarray(ratios, dtype=np.float64)
+    if found.ndim == 2 and found.shape[1] == len(CLASSES):
+        if (np.isfinite(found) & (found > 0)).all():
+            return found
+    raise TallyError(
+        f"place_ratios_: expected numbers above 0 of shape (n_places, {len(CLASSES)}), "
+        f"got shape {found.shape}; the model file is damaged, save it again"
+    )
 
 
 def weigh_by_place(

@@ -124,6 +124,22 @@ def test_it_is_saved(small_stations, tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    "ratios",
+    [np.ones((3, 11)), np.ones(12), np.zeros((3, 12)), np.full((3, 12), np.nan)],
+)
+def test_damaged_ratios_are_refused(ratios):
+    with pytest.raises(TallyError, match="place_ratios_: expected .* damaged"):
+        VoteCountAggregator(GaussianNB())._set_fitted_state({"place_ratios_": ratios})
+
+
+def test_a_model_without_it_is_saved_as_before(small_stations, tmp_path):
+    X, _, boxes = small_stations
+    network = CNNClassifier(max_epochs=1, random_state=0)
+    save_model(VoteCountAggregator(network).fit(X[:50], boxes[:50]), tmp_path / "votes")
+    assert '"place_prior"' not in (tmp_path / "votes.json").read_text()
+
+
 def test_a_classifier_without_probabilities_cannot_be_weighed(small_stations):
     X, _, boxes = small_stations
     votes = VoteCountAggregator(LinearSVC(), place_prior=True).fit(X[:50], boxes[:50])
