@@ -45,9 +45,10 @@ class Peer:
         keras = side == "keras"
         python = args.keras_python if keras else sys.executable
         env = {**os.environ, "OMP_NUM_THREADS": str(args.threads)}
-        # Threads of torch spin while they wait for each other: where other processes
-        # hold the cores, that multiplies the time. TensorFlow's yield by themselves.
-        env |= {"OMP_WAIT_POLICY": "passive", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        # Threads of torch spin while they wait for each other, by default without end:
+        # where other processes hold the cores, that multiplies the time.
+        # TensorFlow's yield by themselves.
+        env |= {"GOMP_SPINCOUNT": "20000", "TF_CPP_MIN_LOG_LEVEL": "3"}
         settings |= {"seed": args.seed, "threads": args.threads}
         self.label = label
         self.seconds: list[float] = []

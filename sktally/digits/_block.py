@@ -3,9 +3,13 @@
 `train_block` gives what the separate layers give, in less time on a CPU: no indices
 of maxima are kept, batch norm is applied to the pooled pixels alone, though its
 statistics are those of all pixels, and the gradient takes the place of the images.
+Without a norm, maxima are found on the bits of the floats, pixels that are not pooled
+are not made, and small convolutions are products of matrices.
 """
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import nn
@@ -14,6 +18,12 @@ from torch.nn import functional
 __all__ = ["can_train_block", "train_block"]
 
 _PIECE = 64  # images
+_INTEGERS = {
+    torch.bfloat16: torch.int16,
+    torch.float16: torch.int16,
+    torch.float32: torch.int32,
+    torch.float64: torch.int64,
+}
 
 
 def can_train_block(x: torch.Tensor, parts: list[nn.Module]) -> bool:
@@ -78,6 +88,39 @@ def _convolved(x, weight, bias, conv: nn.Conv2d) -> torch.Tensor:
     return y.contiguous(memory_format=torch.channels_last)
 
 
+def _shape(x: torch.Tensor, conv: nn.Conv2d) -> tuple[int, int]:
+    """Return height and width of convolved images."""
+    both = zip(x.shape[2:], conv.kernel_size, conv.padding, conv.stride, strict=True)
+    height, width = ((n + 2 * pad - size) // step + 1 for n, size, pad, step in both)
+    return height, width
+
+
+def _suits_matrix(x: torch.Tensor, conv: nn.Conv2d) -> bool:
+    """Tell whether one product of matrices is faster than a convolution.
+
+    It is where filters see little. And it leaves out a last row and column, which
+    2 x 2 pooling ignores: that pays where they are much of an image.
+    """
+    height, width = _shape(x, conv)
+    seen = (height // 2 * 2) * (width // 2 * 2)
+    return _is_cheap(conv.weight) or seen < 0.8 * height * width
+
+
+def _columns(x: torch.Tensor, conv: nn.Conv2d) -> tuple[torch.Tensor, list[int]]:
+    """Return what filters see, a row for each pixel to be pooled, and their shape."""
+    shape = [len(x), *(n // 2 * 2 for n in _shape(x, conv))]
+    (up, left), (down, right) = conv.padding, conv.stride
+    x = functional.pad(x, (left, left, up, up)).permute(0, 2, 3, 1)
+    image, row, pixel, channel = x.stride()
+    steps = [image, row * down, pixel * right]
+    seen, strides = [*conv.kernel_size, x.shape[3]], [row, pixel, channel]
+    if x.shape[3] > 3:  # copied by runs of channels
+        found = x.as_strided([*shape, *seen], [*steps, *strides])
+        return found.reshape(math.prod(shape), -1), shape
+    found = x.as_strided([*seen, *shape], [*strides, *steps])
+    return found.reshape(math.prod(seen), -1).T, shape
+
+
 def _pairs(y: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return neighbours along rows (2) or columns (3), without an odd one out."""
     n = y.shape[dim] // 2 * 2
@@ -88,34 +131,57 @@ def _pooled(y: torch.Tensor) -> torch.Tensor:
     return torch.maximum(*_pairs(torch.maximum(*_pairs(y, 3)), 2))
 
 
+def _as_integers(y: torch.Tensor) -> torch.Tensor:
+    """Return the bits of floats: in the order of the floats where these are above 0.
+
+    What is below 0 stays below 0, and integers are compared in half the time.
+    """
+    return y.view(_INTEGERS[y.dtype])
+
+
 def _split(g: torch.Tensor, first, second, into) -> None:
     """Write the gradients of both of a pair: all of it where the maximum is.
 
-    The first wins a tie, as in torch. `into` may be the pair itself.
+    All are bits of floats, the pair of none below 0. The first wins a tie, as in
+    torch. `into` may be the pair itself.
     """
-    more = second - first
-    torch.ops.aten.threshold_backward.grad_input(g, more, 0, grad_input=into[1])
-    torch.sub(g, into[1], out=into[0])
+    where_second = (first - second).bitwise_right_shift_(8 * g.itemsize - 1)
+    torch.bitwise_and(g, where_second, out=into[1])
+    torch.bitwise_xor(g, into[1], out=into[0])
 
 
-def _unpooled_(y: torch.Tensor, g: torch.Tensor, dense=None) -> torch.Tensor:
-    """Overwrite `y` by its gradient, given that of ``_pooled(y)``.
+def _unpooled_(y: torch.Tensor, g: torch.Tensor) -> torch.Tensor:
+    """Overwrite `y` by its gradient, given that of ``relu(_pooled(y))``.
 
-    `dense` holds vectors over channels, a and b, for ``a * y + b`` to be added.
+    It is 0 wherever that is 0.
     """
-    pair = _pairs(y, 3)
+    bits, g = _as_integers(y).clamp_(min=0), _as_integers(g)
+    pair = _pairs(bits, 3)
     rows = torch.maximum(*pair)
     up_down = _pairs(rows, 2)
     _split(g, *up_down, up_down)
     if y.shape[2] % 2:
         rows[:, :, -1].zero_()
-    if dense is None:
-        if y.shape[3] % 2:
-            y[..., -1].zero_()
-        _split(rows, *pair, pair)
-        return y
+    if y.shape[3] % 2:
+        bits[..., -1].zero_()
+    _split(rows, *pair, pair)
+    return y
+
+
+def _unpooled_norm_(y: torch.Tensor, g: torch.Tensor, a, b) -> torch.Tensor:
+    """Overwrite `y` by its gradient: that of ``_pooled(y)``, and ``a * y + b``.
+
+    `a` and `b` are vectors over channels.
+    """
+    pair = _pairs(y, 3)
+    rows = torch.maximum(*pair)
+    up, down = _pairs(rows, 2)
+    torch.ops.aten.threshold_backward.grad_input(g, down - up, 0, grad_input=down)
+    torch.sub(g, down, out=up)
+    if y.shape[2] % 2:
+        rows[:, :, -1].zero_()
     more = pair[1] - pair[0]
-    a, b = (v.to(y.dtype)[:, None, None] for v in dense)
+    a, b = (v.to(y.dtype)[:, None, None] for v in (a, b))
     torch.addcmul(b, y, a, out=y)
     to_second = torch.ops.aten.threshold_backward(rows, more, 0)
     pair[1].add_(to_second)
@@ -127,13 +193,25 @@ def _joined(parts) -> torch.Tensor:
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 
-def _conv_gradients(ctx, g, x, weight):
+def _conv_gradients(ctx, g, x, weight, columns=None):
     """Return the gradients of images and weight."""
-    mask = [*ctx.needs_input_grad[:2], False]
+    wanted = [*ctx.needs_input_grad[:2], False]
+    d_weight = None
+    if columns is not None and wanted[1]:
+        matrix = columns.T @ g.permute(0, 2, 3, 1).reshape(len(columns), -1)
+        shape = [weight.shape[i] for i in (2, 3, 1, 0)]
+        d_weight, wanted[1] = matrix.view(shape).permute(3, 2, 0, 1), False
+    if not any(wanted):
+        return None, d_weight
+    if columns is not None:  # pixels that were left out have no gradient
+        full = _shape(x, ctx.conv)
+        missing = [n - m for n, m in zip(full, g.shape[2:], strict=True)]
+        g = functional.pad(g, (0, missing[1], 0, missing[0]))
     stride, padding = ctx.conv.stride, ctx.conv.padding
-    return torch.ops.aten.convolution_backward(
-        g, x, weight, None, stride, padding, (1, 1), False, (0, 0), 1, mask
-    )[:2]
+    d_x, by_conv, _ = torch.ops.aten.convolution_backward(
+        g, x, weight, None, stride, padding, (1, 1), False, (0, 0), 1, wanted
+    )
+    return d_x, by_conv if d_weight is None else d_weight
 
 
 class _Block(torch.autograd.Function):
@@ -142,26 +220,37 @@ class _Block(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, bias, conv):
         """Return pooled images."""
-        size = _PIECE if _is_cheap(weight) else len(x)
+        ctx.conv, ctx.by_matrix = conv, _suits_matrix(x, conv)
+        ctx.size = _PIECE if _is_cheap(weight) else len(x)
         made = []
-        for part in x.split(size):
-            y = _convolved(part, weight, bias, conv)
-            made.append(_pooled(y).relu_())
+        for part in x.split(ctx.size):
+            y, columns = _Block.convolved(ctx, part, weight, bias)
+            made.append(_pooled(_as_integers(y)).view(y.dtype).relu_())
         z = _joined(made)
-        ctx.conv, ctx.size = conv, size
-        ctx.save_for_backward(x, weight, bias, z, None if size < len(x) else y)
+        kept = (None, None) if ctx.size < len(x) else (y, columns)
+        ctx.save_for_backward(x, weight, bias, z, *kept)
         return z
+
+    @staticmethod
+    def convolved(ctx, x, weight, bias):
+        """Return convolved images, and the columns that they were made of, if any."""
+        if not ctx.by_matrix:
+            return _convolved(x, weight, bias, ctx.conv), None
+        columns, shape = _columns(x, ctx.conv)
+        y = torch.addmm(bias, columns, weight.permute(0, 2, 3, 1).flatten(1).T)
+        return y.view(*shape, -1).permute(0, 3, 1, 2), columns
 
     @staticmethod
     def backward(ctx, g):
         """Return gradients of images, weight and bias."""
-        x, weight, bias, z, y = ctx.saved_tensors
+        x, weight, bias, z, y, columns = ctx.saved_tensors
         g = torch.ops.aten.threshold_backward(g, z, 0)
         found = []
         for part, g_part in zip(x.split(ctx.size), g.split(ctx.size), strict=True):
             if ctx.size < len(x):
-                y = _convolved(part, weight, bias, ctx.conv)
-            found.append(_conv_gradients(ctx, _unpooled_(y, g_part), part, weight))
+                y, columns = _Block.convolved(ctx, part, weight, bias)
+            g_part = _unpooled_(y, g_part)
+            found.append(_conv_gradients(ctx, g_part, part, weight, columns))
         d_x, d_weight = zip(*found, strict=True)
         d_x = _joined(d_x) if ctx.needs_input_grad[0] else None
         d_weight = torch.stack(d_weight).sum(0) if ctx.needs_input_grad[1] else None
@@ -207,7 +296,7 @@ class _NormBlock(torch.autograd.Function):
         spread = (var + ctx.eps).rsqrt()
         scale = gain * spread * (y.shape[1] / y.numel())
         a = -scale * d_gain * spread
-        g = _unpooled_(y, g, (a, -scale * d_shift - a * mean))
+        g = _unpooled_norm_(y, g, a, -scale * d_shift - a * mean)
         d_x, d_weight = _conv_gradients(ctx, g, x, signed)
         if d_weight is not None:
             d_weight = d_weight * sign.to(g.dtype)[:, None, None, None]

@@ -184,9 +184,9 @@ class CNNClassifier(CellClassifier):
     hold the weights as NumPy arrays.
 
     Threads of torch spin while they wait for each other, which takes long where other
-    programs hold the cores: set OMP_WAIT_POLICY=passive, or OMP_NUM_THREADS=1, before
-    Python starts. In training on a CPU, forward hooks on convolutions, norms and pools
-    are not called.
+    programs hold the cores: set GOMP_SPINCOUNT=20000 for a short wait, or
+    OMP_NUM_THREADS=1, before Python starts. In training on a CPU, forward hooks on
+    convolutions, norms and pools are not called.
 
     References
     ----------

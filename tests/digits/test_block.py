@@ -79,6 +79,16 @@ def test_bfloat16_is_near(channels, norm):
         assert a is None or (a - b).float().norm() <= 0.1 * b.float().norm()
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize(("channels", "size"), [(1, 8), (5, 7), (5, 8)])
+def test_what_is_not_a_number_is_seen(channels, size, sign):
+    parts = block(channels, norm=False, dtype=torch.bfloat16)
+    parts[0].weight.data[2] = sign * torch.nan
+    with torch.enable_grad():
+        z = train_block(torch.ones(3, channels, size, size).bfloat16(), parts)
+    assert z[:, 2].isnan().all() and z[:, :2].isfinite().all()
+
+
 def test_gradient_cannot_be_taken_twice():
     z = train_block(torch.randn(4, 8, 8, 8), block(8, False, torch.float32))
     z.sum().backward(retain_graph=True)
