@@ -11,6 +11,7 @@ __all__ = [
     "ModelFormatError",
     "PageReadError",
     "RegistrationError",
+    "StoreError",
     "TallyError",
     "TallyWarning",
 ]
@@ -46,6 +47,10 @@ class FormMismatchError(RegistrationError):
 
 class ModelFormatError(TallyError):
     """A model file is damaged, of an unknown format, or not what was asked for."""
+
+
+class StoreError(TallyError):
+    """A result store cannot be opened, read or written, or is none."""
 
 
 class TallyWarning(UserWarning):

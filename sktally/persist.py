@@ -18,12 +18,15 @@ from sklearn.pipeline import Pipeline
 from sktally.cells import CellNormalizer, TallyCropper
 from sktally.digits import CNNClassifier
 from sktally.digits._estimators import EstimatorReader, EstimatorWriter
-from sktally.digits._weights import read_model, write_model
-from sktally.exceptions import ModelFormatError
-from sktally.form import TallyForm, load_form
+from sktally.digits._weights import find_model, read_model, write_model
+from sktally.exceptions import ModelFormatError, StoreError
+from sktally.form import TallyForm, list_forms, load_form
+from sktally.tables import Run
+from sktally.tables._edits import form_of
+from sktally.tables._verify import files_sha256
 from sktally.votes import VoteCountAggregator
 
-__all__ = ["load_model", "load_reader", "save_model"]
+__all__ = ["load_model", "load_reader", "model_origin", "reader_of_run", "save_model"]
 
 _ALLOWED: dict[str, type] = {
     kind.__name__: kind
@@ -210,6 +213,102 @@ def load_reader(
             ("votes", VoteCountAggregator(**settings)),
         ]
     )
+
+
+def model_origin(model: str | Path) -> dict[str, str]:
+    """Return what tells a saved model from any other, for a result store.
+
+    Parameters
+    ----------
+    model : str or path
+        Name of a bundled model, or path of a saved one.
+
+    Returns
+    -------
+    dict
+        "name" as given, "path" of the .json file, "sha256" of both its files.
+
+    Raises
+    ------
+    ModelFormatError
+        If there is no such model, or its weights are missing.
+
+    Examples
+    --------
+    >>> from sktally.persist import model_origin
+    >>> model_origin("default")["name"]
+    'default'
+    """
+    path = find_model(model).absolute()
+    try:
+        digest = files_sha256(path)
+    except OSError as error:
+        raise ModelFormatError(
+            f"{path}: cannot be read with its .safetensors ({error.strerror})"
+        ) from None
+    return {"name": str(model), "path": str(path), "sha256": digest}
+
+
+def reader_of_run(run: Run) -> Pipeline:
+    """Return the reader that read the pages of a run of a result store.
+
+    Parameters
+    ----------
+    run : Run
+        From `sktally.tables.Store.run`.
+
+    Returns
+    -------
+    Pipeline
+
+    Raises
+    ------
+    StoreError
+        If its form or its model is not there any more, or is another now.
+
+    See Also
+    --------
+    sktally.tables.show_page : Compares what it reads with what the store holds.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> from sktally.persist import model_origin, reader_of_run
+    >>> from sktally.tables import Store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/votes.sqlite"
+    >>> origin = model_origin("default")
+    >>> _ = read_to_store(load_reader("example"), [], path, origin=origin)
+    >>> with Store(path) as store:
+    ...     reader_of_run(store.run())[0].form_.name
+    'example'
+    >>> folder.cleanup()
+    """
+    content = run.content
+    form = form_of(run)
+    name, model = content["form"]["name"], content["model"]
+    if form.reference is not None:  # the file beside it is not in the store
+        if name not in list_forms():
+            raise StoreError(
+                f"run {run.id}: form {name!r} needs its reference file; give --form"
+            )
+        form = load_form(name)
+    if form.fingerprint() != content["form"]["sha256"]:
+        raise StoreError(f"run {run.id}: form {name!r} is another now than it was then")
+    if "path" not in model:
+        raise StoreError(f"run {run.id}: its model was not read from a file")
+    if model_origin(model["path"])["sha256"] != model["sha256"]:
+        raise StoreError(
+            f"run {run.id}: {model['path']} is not the model that read its pages"
+        )
+    reader = load_reader(form, model=model["path"])
+    settings = content["settings"]
+    reader[0].set_params(**{name: settings[name] for name in ("cell_size", "margin")})
+    reader[0].fit()
+    for name in ("blank_right", "place_prior"):
+        reader[-1].set_params(**{name: settings[name]})
+    return reader
 
 
 def _copy_beside(source: Path, target: Path) -> None:

@@ -172,3 +172,70 @@ def test_form_learn_says_when_anchors_go_first(scans, tmp_path):
     assert result.exit_code == 0, result.output
     assert (tmp_path / "example.reference.safetensors").exists()
     assert "has 4 anchors, and pages are located by them; remove" in result.stderr
+
+
+def test_a_store_from_reading_to_export(scans, tmp_path):
+    folder, made = scans
+    store = tmp_path / "votes.sqlite"
+    before = snapshot(folder)
+    command = ("read", folder, "--form", "example", "--out", store)
+    first, second = run(*command), run(*command, "--jobs", 2)
+    assert (first.exit_code, second.exit_code) == (0, 0), first.output
+    assert "3 pages: 3 read now" in first.stderr
+    assert "0 read now" in second.stderr and "3 known before" in second.stderr
+    assert snapshot(folder) == before
+    assert "pages: 3 read" in run("status", store).stdout
+    for name in ("votes.csv", "votes.parquet", "votes.dta"):
+        assert run("export", store, "--out", tmp_path / name).exit_code == 0
+    printed = run("export", store, "--run", 1).stdout
+    assert printed == (tmp_path / "votes.csv").read_text()
+    csv = pd.read_csv(tmp_path / "votes.csv", dtype={"field": str})
+    stata = pd.read_stata(tmp_path / "votes.dta")
+    assert stata["final"].tolist() == csv["final"].tolist()
+    parquet = pd.read_parquet(tmp_path / "votes.parquet")
+    assert parquet["count"].tolist() == csv["count"].tolist()
+    assert (csv["count"].to_numpy() == made.counts.ravel()).mean() > 0.9
+
+
+def test_people_correct_show_and_verify_a_store(scans, tmp_path):
+    folder, _ = scans
+    store, edits = tmp_path / "votes.sqlite", tmp_path / "edits.csv"
+    run("read", folder, "--form", "example", "--out", store)
+    edits.write_text("file,field,count,who,why\npage1.jpg,01,217,ana,blot\n")
+    assert (
+        run("edits", "import", store, edits).stdout == "1 edit added, 0 known before\n"
+    )
+    assert ",217,ana,blot," in run("edits", "export", store).stdout
+    shown = run(
+        "show", store, "page1.jpg", "01", "--again", "--out", tmp_path / "a.png"
+    )
+    assert shown.exit_code == 0, shown.output
+    assert "final 217" in shown.stdout and "correction by ana" in shown.stdout
+    assert "read again: the same; probabilities differ by 0" in shown.stdout
+    assert cv2.imread(str(tmp_path / "a.png")).shape[0] > 500
+    entry = edits.read_text().replace("217", "216")
+    edits.write_text(entry)
+    run("edits", "import", store, edits, "--purpose", "entry")
+    found = run("edits", "export", store, "--disagreements").stdout
+    assert found.count("\n") == 1  # a correction has settled it
+    assert run("verify", store).exit_code == 0
+    assert run("verify", store, "--rows-only").stdout.startswith("as it was written")
+    kept = (folder / "page1.jpg").read_bytes()
+    try:
+        (folder / "page1.jpg").write_bytes(kept + b" ")
+        found = run("verify", store)
+        assert found.exit_code == 1 and "is not the file that was read" in found.stdout
+        found = run("show", store, "page1.jpg")
+        assert found.exit_code == 2 and "it is gone or changed" in found.stderr
+    finally:
+        (folder / "page1.jpg").write_bytes(kept)
+    found = run("show", store, "page1.jpg", "99")
+    assert found.exit_code == 2 and "field: expected one of" in found.stderr
+
+
+def test_a_store_is_not_put_beside_scans(scans):
+    folder, _ = scans
+    found = run("read", folder, "--form", "example", "--out", folder / "votes.sqlite")
+    assert found.exit_code == 2 and "never writes beside its input" in found.stderr
+    found = run("status", folder / "votes.sqlite")
+    assert found.exit_code == 2 and "there is no file of this name" in found.stderr

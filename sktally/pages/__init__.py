@@ -9,7 +9,7 @@ is not found: `RegistrationError` and `FormMismatchError` say why.
 from sktally.pages._check import PageCheck, check_form
 from sktally.pages._learn import learn_form
 from sktally.pages._list import list_pages
-from sktally.pages._overlay import draw_registration
+from sktally.pages._overlay import draw_registration, write_picture
 from sktally.pages._read import read_page, read_reduced
 from sktally.pages._register import register_page
 from sktally.pages._registration import AnchorHit, Registration
@@ -25,4 +25,5 @@ __all__ = [
     "read_page",
     "read_reduced",
     "register_page",
+    "write_picture",
 ]

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from sktally.exceptions import PageReadError, TallyError
 from sktally.form import TallyForm, load_form
-from sktally.pages._overlay import draw_registration
+from sktally.pages._overlay import draw_registration, write_picture
 from sktally.pages._read import read_page, split_name
 from sktally.pages._register import register_page
 from sktally.pages._registration import Registration
@@ -128,8 +127,7 @@ def _check_page(form: TallyForm, name: str, folder: Path, number: int) -> PageCh
         found, why = None, error
     picture = folder / picture_name(name, number)
     drawn = draw_registration(page, form, found, error=why)
-    _, encoded = cv2.imencode(".png", drawn[..., ::-1])
-    picture.write_bytes(encoded.tobytes())
+    write_picture(drawn, picture)
     return PageCheck(name, found, why, picture)
 
 

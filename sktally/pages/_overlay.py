@@ -6,6 +6,8 @@ an RGB picture. This is how a person debugs a form.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 
@@ -14,7 +16,7 @@ from sktally.exceptions import TallyError
 from sktally.form import TallyForm
 from sktally.pages._registration import AnchorHit, Registration, apply_homography
 
-__all__ = ["draw_registration"]
+__all__ = ["draw_registration", "write_picture"]
 
 # Okabe & Ito's palette: told apart by colour-blind eyes too (RGB).
 _BOX, _FOUND, _LOST, _EDGE = (0, 114, 178), (0, 158, 115), (213, 94, 0), (204, 121, 167)
@@ -76,6 +78,45 @@ def draw_registration(
     else:
         caption = "NOT READ. " + " ".join(str(error or "").split())
     return np.vstack([_caption_strip(caption, canvas.shape[1]), canvas])
+
+
+def write_picture(picture: np.ndarray, path: str | Path) -> None:
+    """Write a picture as PNG, under any name that the file system takes.
+
+    Parameters
+    ----------
+    picture : ndarray of shape (height, width, 3)
+        uint8 RGB.
+    path : str or path
+        Should end in ``.png``.
+
+    Raises
+    ------
+    TallyError
+        If the ending is another, or the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import numpy as np
+    >>> from sktally.pages import read_page, write_picture
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_picture(np.full((40, 60, 3), 255, "uint8"), folder + "/white.png")
+    ...     read_page(folder + "/white.png").shape
+    (40, 60)
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise TallyError(f"{path}: expected a name that ends in .png")
+    _, encoded = cv2.imencode(".png", picture[..., ::-1])
+    try:
+        path.write_bytes(encoded.tobytes())
+    except OSError as error:
+        raise TallyError(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that "
+            "exists and may be written to"
+        ) from None
 
 
 def _draw_fields(

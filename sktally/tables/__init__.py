@@ -1,10 +1,37 @@
-"""From counts to a table: one row for each page and field."""
+"""From counts to a table, or to a store that grows: a row for each page and field."""
 
+from sktally.tables._batch import Progress, read_to_store
+from sktally.tables._edits import edits_table, import_edits
 from sktally.tables._frame import (
     COLUMNS,
     check_table_path,
     read_tallies,
     write_table,
 )
+from sktally.tables._paths import check_store_path
+from sktally.tables._records import Run
+from sktally.tables._show import show_page
+from sktally.tables._status import store_status
+from sktally.tables._store import Store
+from sktally.tables._values import STORE_COLUMNS, disagreements, store_table
+from sktally.tables._verify import verify
 
-__all__ = ["COLUMNS", "check_table_path", "read_tallies", "write_table"]
+__all__ = [
+    "COLUMNS",
+    "STORE_COLUMNS",
+    "Progress",
+    "Run",
+    "Store",
+    "check_store_path",
+    "check_table_path",
+    "disagreements",
+    "edits_table",
+    "import_edits",
+    "read_tallies",
+    "read_to_store",
+    "show_page",
+    "store_status",
+    "store_table",
+    "verify",
+    "write_table",
+]

@@ -8,6 +8,7 @@ count that was not read is missing, never -1.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from sktally._validate import check_range
 from sktally.cells import PageReport
 from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError, TallyError
-from sktally.form import TallyForm
 from sktally.pages._read import split_name
+from sktally.tables._rows import check_reader, crop_and_clean, page_rows
 
 __all__ = ["COLUMNS", "check_table_path", "read_tallies", "write_table"]
 
@@ -94,13 +95,7 @@ def read_tallies(
     >>> len(table)  # one page, six fields
     6
     """
-    ends = (reader[0], reader[-1]) if hasattr(reader, "steps") else (None, None)
-    if not (hasattr(ends[0], "crop") and hasattr(ends[1], "predict_tallies")):
-        raise TallyError(
-            "reader: expected a Pipeline of TallyCropper, CellNormalizer and "
-            f"VoteCountAggregator, got {type(reader).__name__}; make one with "
-            "load_reader(form)"
-        )
+    check_reader(reader)
     check_range("batch_size", batch_size, 1, 10**6, integer=True)
     # No page at all makes a table without rows.
     pages = as_pages(pages, "pages") if not _is_empty(pages) else []
@@ -119,44 +114,13 @@ def _is_empty(pages: object) -> bool:
 
 
 def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:
-    cropper, aggregator = reader[0], reader[-1]
-    cells, reports = cropper.crop(batch)
-    form: TallyForm = cropper.form_
-    for _, step in reader.steps[1:-1]:
-        cells = step.transform(cells)
-    read = aggregator.predict_tallies(cells)
+    cells, reports = crop_and_clean(reader, batch)
+    read = reader[-1].predict_tallies(cells)
     for i, report in enumerate(reports):
         file, page = _name(batch[i], start + i)
-        base = {"file": file, "page": page}
-        if report.status != "ok":
-            for name in form.field_names:
-                yield base | {
-                    "field": name,
-                    "status": report.status,
-                    "message": _renamed(report, batch[i], file),
-                }
-            continue
-        broken = _broken_sums(form, read.counts[i])
-        for j, name in enumerate(form.field_names):
-            count, status = int(read.counts[i, j]), str(read.status[i, j])
-            # On a page that was located, a field without all its cells.
-            status = "failed" if status == "unread" else status
-            yield base | {
-                "field": name,
-                "boxes": read.boxes[i, j],
-                "count": count if count >= 0 else None,
-                "confidence": float(read.confidence[i, j]),
-                "tally_quality": float(read.tally_quality[i]),
-                "status": status,
-                "message": "; ".join(
-                    text
-                    for text in (
-                        _why(status, read.boxes[i, j]),
-                        *broken.get(name, ()),
-                    )
-                    if text
-                ),
-            }
+        named = replace(report, message=_renamed(report, batch[i], file))
+        for row in page_rows(reader[0].form_, named, read, i):
+            yield {"file": file, "page": page, **row}
 
 
 def _renamed(report: PageReport, page: object, file: str) -> str:
@@ -180,37 +144,13 @@ def _name(page: object, number: int) -> tuple[str, int]:
     return f"array {number}", 1
 
 
-def _why(status: str, boxes: str) -> str:
-    if status == "failed":
-        return "a box of this field lies outside the page; look at the page"
-    if status == "ambiguous" and not any(box.isdigit() for box in boxes):
-        return f"no digit and an empty last box in {boxes!r}; look at the page"
-    if status == "ambiguous":
-        return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
-    return ""
-
-
-def _broken_sums(form: TallyForm, counts: np.ndarray) -> dict[str, list[str]]:
-    """Say for each field which sums it takes part in do not hold as read."""
-    value = dict(zip(form.field_names, counts.tolist(), strict=True))
-    broken: dict[str, list[str]] = {}
-    for total, parts in form.sums.items():
-        values = [value[name] for name in parts]
-        if min([value[total], *values]) < 0 or sum(values) == value[total]:
-            continue
-        text = f"{total} reads {value[total]} but {' + '.join(parts)} = {sum(values)}"
-        for name in (total, *parts):
-            broken.setdefault(name, []).append(text)
-    return broken
-
-
 def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
     """Return the path of a table to write, or say what is wrong with it.
 
     Parameters
     ----------
     path : str or path
-        Should end in ``.csv`` or ``.parquet``.
+        Should end in ``.csv``, ``.parquet`` or ``.dta`` (Stata).
     pages : sequence of str, optional
         The pages to be read: nothing is ever written into their folders.
 
@@ -230,9 +170,9 @@ def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
     'votes.csv'
     """
     path = Path(path)
-    if path.suffix not in (".csv", ".parquet"):
+    if path.suffix not in _WRITERS:
         raise TallyError(
-            f"{path}: expected a name that ends in .csv or .parquet, got "
+            f"{path}: expected a name that ends in {' or '.join(_WRITERS)}, got "
             f"{path.suffix or 'no ending'!r}"
         )
     folder = path.resolve().parent
@@ -247,14 +187,14 @@ def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
 
 
 def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as CSV or Parquet, whole or not at all.
+    """Write a table as CSV, Parquet or for Stata, whole or not at all.
 
     Parameters
     ----------
     table : DataFrame
         Any table.
     path : str or path
-        Ends in ``.csv`` or ``.parquet``.
+        Ends in ``.csv``, ``.parquet`` or ``.dta``.
 
     Raises
     ------
@@ -275,10 +215,7 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
     path = check_table_path(path)
     partial = path.with_name(path.name + ".partial")
     try:
-        if path.suffix == ".csv":
-            table.to_csv(partial, index=False)
-        else:
-            table.to_parquet(partial, index=False)
+        _WRITERS[path.suffix](table, partial)
         partial.replace(path)
     except ImportError:
         raise TallyError(
@@ -291,3 +228,23 @@ def write_table(table: pd.DataFrame, path: str | Path) -> None:
             f"{path}: cannot be written ({error.strerror or error}); choose a folder "
             "that exists and may be written to"
         ) from None
+
+
+def _write_stata(table: pd.DataFrame, path: Path) -> None:
+    """Write Stata 14, which knows Unicode: missing numbers as ``.``, text as ""."""
+    plain = table.copy()
+    for name in plain:
+        if pd.api.types.is_numeric_dtype(plain[name]):
+            plain[name] = plain[name].astype("float64")  # exact below 2 ** 53
+        else:
+            plain[name] = plain[name].astype(object).fillna("").astype(str)
+    long = [c for c in plain if plain[c].dtype == object or plain[c].dtype == "string"]
+    long = [c for c in long if plain[c].str.len().max() > 2000]
+    plain.to_stata(path, write_index=False, version=118, convert_strl=long)
+
+
+_WRITERS = {
+    ".csv": lambda table, path: table.to_csv(path, index=False),
+    ".parquet": lambda table, path: table.to_parquet(path, index=False),
+    ".dta": _write_stata,
+}

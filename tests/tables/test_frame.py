@@ -139,7 +139,9 @@ def test_tables_round_trip(table, tmp_path, ending):
 
 
 def test_table_paths_are_checked(tmp_path, table):
-    with pytest.raises(TallyError, match=r"ends in .csv or .parquet, got '.xlsx'"):
+    with pytest.raises(
+        TallyError, match=r"ends in .csv or .parquet or .dta, got '.xlsx'"
+    ):
         write_table(table, tmp_path / "votes.xlsx")
     with pytest.raises(TallyError, match="there is no folder"):
         write_table(table, tmp_path / "gone" / "votes.csv")

@@ -1,4 +1,4 @@
-"""Command line: ``sktally read``, ``demo``, ``forms``, ``form check``, ``form learn``.
+"""Command line: ``sktally read``, ``demo``, ``forms``, ``form``, and verbs of stores.
 
 Thin: every verb is one call into the library. Exit status: 0 everything read,
 3 some pages not read, 2 wrong usage (a missing form, an empty folder).
@@ -7,45 +7,21 @@ Thin: every verb is one call into the library. Exit status: 0 everything read,
 from __future__ import annotations
 
 import sys
-import warnings
-from collections.abc import Callable
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sktally import __version__
+from sktally.cli import _store
+from sktally.cli._common import INTERRUPTED, NOT_ALL_READ, explain, number, say
 from sktally.exceptions import TallyError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from sktally.form import TallyForm
+
 __all__ = ["main"]
-
-NOT_ALL_READ = 3
-USAGE = 2
-
-
-def _explain(command: Callable) -> Callable:
-    """Turn errors and warnings of ours into one line each; errors exit with 2."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        with warnings.catch_warnings():
-            # Pillow warns of damaged tags; the message of the page says what is wrong.
-            warnings.filterwarnings("ignore", module="PIL")
-            warnings.showwarning = _say
-            try:
-                return command(*args, **kwargs)
-            except TallyError as error:
-                _say(error)
-                sys.exit(USAGE)
-
-    return run
-
-
-def _say(message: object, *_: Any, **__: Any) -> None:
-    click.echo(f"sktally: {message}", err=True)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -60,13 +36,20 @@ def main() -> None:
 @click.option(
     "--model", default="default", show_default=True, help="Bundled or saved model."
 )
-@click.option("--out", help="Table to write: .csv or .parquet. Default: CSV on screen.")
+@click.option(
+    "--out",
+    help="Table (.csv, .parquet, .dta) or store (.sqlite). Default: CSV on screen.",
+)
 @click.option("--recursive", is_flag=True, help="Go into folders within folders.")
 @click.option(
-    "--jobs", default=1, show_default=True, help="Threads that crop pages; -1 for all."
+    "--jobs",
+    default=1,
+    show_default=True,
+    help="Processes (store) or threads (table) that crop pages; -1 for all cores.",
 )
+@click.option("--rehash", is_flag=True, help="Store: hash files that are known anew.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
-@_explain
+@explain
 def read(
     paths: tuple[str, ...],
     form: str,
@@ -74,20 +57,27 @@ def read(
     out: str | None,
     recursive: bool,
     jobs: int,
+    rehash: bool,
     quiet: bool,
 ) -> None:
     """Read scans (files, folders, patterns) into one row per page and field.
 
     Columns: file, page, field, boxes, count, confidence, tally_quality, status
     (ok, ambiguous, rejected, failed), message. Exit status 0: all pages read;
-    3: some pages were not.
+    3: some pages were not; 130: interrupted.
+
+    With --out FILE.sqlite pages go to a store: the same command goes on where it
+    ended, and no page is read or counted twice. See `status` and `export`.
     """
     from sktally.form import load_form
     from sktally.pages import list_pages
     from sktally.tables import check_table_path, read_tallies, write_table
+    from sktally.tables._schema import is_store_path
 
     described = load_form(form)
     pages = list_pages(paths, recursive=recursive)
+    if out is not None and is_store_path(out):
+        sys.exit(_read_to_store(described, model, pages, out, jobs, rehash, quiet))
     if out is not None:
         check_table_path(out, pages)
     from sktally.persist import load_reader
@@ -102,6 +92,54 @@ def read(
         write_table(table, out)
     unread = _summary(table, out, quiet)
     sys.exit(NOT_ALL_READ if unread else 0)
+
+
+def _read_to_store(
+    form: TallyForm,
+    model: str,
+    pages: list[str],
+    out: str,
+    jobs: int,
+    rehash: bool,
+    quiet: bool,
+) -> int:
+    """Read into a store and return the exit status."""
+    from joblib import cpu_count
+
+    from sktally.tables import Progress, check_store_path, read_to_store
+
+    check_store_path(out, pages)
+    from sktally.persist import load_reader, model_origin
+
+    reader = load_reader(form, model=model)
+    with _progress(len(pages), quiet) as bar:
+
+        def show(told: Progress) -> None:
+            bar.update(told.done - bar.n)
+            bar.set_postfix(
+                read=told.read, doubtful=told.doubtful, not_read=told.not_read
+            )
+
+        told = read_to_store(
+            reader,
+            pages,
+            out,
+            origin=model_origin(model),
+            n_jobs=cpu_count() if jobs == -1 else jobs,
+            rehash=rehash,
+            progress=show,
+        )
+    if not quiet:
+        click.echo(
+            f"{number(told.pages, 'page')}: {told.read} read now ({told.doubtful} of "
+            f"them doubtful), {told.not_read} not read, {told.before} known before, "
+            f"{told.copies} copies; in {out}",
+            err=True,
+        )
+    if told.stopped:
+        say(f"stopped after {told.done} pages; the same command goes on")
+        return INTERRUPTED
+    return NOT_ALL_READ if told.not_read else 0
 
 
 def _progress(total: int, quiet: bool) -> Any:
@@ -120,23 +158,19 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
             click.echo(f"... and {len(unread) - 10} more, see the table", err=True)
         ambiguous = int((table["status"] == "ambiguous").sum())
         click.echo(
-            f"{_number(len(pages), 'page')}: {len(pages) - len(unread)} read, "
-            f"{len(unread)} not read; {_number(ambiguous, 'ambiguous count')}"
+            f"{number(len(pages), 'page')}: {len(pages) - len(unread)} read, "
+            f"{len(unread)} not read; {number(ambiguous, 'ambiguous count')}"
             + (f"; wrote {out}" if out else ""),
             err=True,
         )
     return len(unread)
 
 
-def _number(n: int, what: str) -> str:
-    return f"{n} {what}{'' if n == 1 else 's'}"
-
-
 @main.command()
 @click.option("--out", default="sktally-demo", show_default=True, help="Folder made.")
 @click.option("--pages", default=20, show_default=True, help="Pages to make.")
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
-@_explain
+@explain
 def demo(out: str, pages: int, seed: int) -> None:
     """Make tally sheets with known answers, read them, and compare."""
     from sktally.demo import run_demo
@@ -169,7 +203,7 @@ def form() -> None:
 @click.argument("form")
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--out", required=True, help="Folder for the pictures.")
-@_explain
+@explain
 def check(form: str, paths: tuple[str, ...], out: str) -> None:
     """Draw what of FORM was found on each page: anchors, boxes, residual."""
     from sktally.form import load_form
@@ -188,7 +222,7 @@ def check(form: str, paths: tuple[str, ...], out: str) -> None:
 @click.argument("form")
 @click.argument("paths", nargs=-1, required=True)
 @click.option("--out", help="Form file to write. Default: FORM itself.")
-@_explain
+@explain
 def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
     """Make a reference for FORM from your own filled pages: ten, three at least.
 
@@ -214,5 +248,5 @@ def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
         )
 
 
-if __name__ == "__main__":
-    main()
+for verb in (_store.status, _store.export, _store.show, _store.verify, _store.edits):
+    main.add_command(verb)

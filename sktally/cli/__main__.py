@@ -1,0 +1,5 @@
+"""``python -m sktally.cli``."""
+
+from sktally.cli import main
+
+main()

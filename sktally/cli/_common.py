@@ -1,0 +1,55 @@
+"""What all verbs share: exit statuses, errors as single lines, words for numbers."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+from sktally.exceptions import TallyError
+
+__all__ = [
+    "INTERRUPTED",
+    "NOT_ALL_READ",
+    "USAGE",
+    "WRONG",
+    "explain",
+    "number",
+    "say",
+]
+
+NOT_ALL_READ = 3
+USAGE = 2
+WRONG = 1
+INTERRUPTED = 130
+
+
+def explain(command: Callable) -> Callable:
+    """Turn errors and warnings of ours into one line each; errors exit with 2."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with warnings.catch_warnings():
+            # Pillow warns of damaged tags; the message of the page says what is wrong.
+            warnings.filterwarnings("ignore", module="PIL")
+            warnings.showwarning = say
+            try:
+                return command(*args, **kwargs)
+            except TallyError as error:
+                say(error)
+                sys.exit(USAGE)
+
+    return run
+
+
+def say(message: object, *_: Any, **__: Any) -> None:
+    click.echo(f"sktally: {message}", err=True)
+
+
+def number(n: int, what: str) -> str:
+    """Return a number of things in words."""
+    return f"{n} {what}{'' if n == 1 else 's'}"

@@ -1,0 +1,310 @@
+"""Read any number of pages into a store, and survive what happens on the way.
+
+Pages are cropped by processes of their own, in order and a few at a time; the network
+reads the cells of each few together; rows go to the store at once. So memory does not
+grow with the number of pages, and whatever ends the process costs those under way.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from threadpoolctl import threadpool_limits
+
+from sktally._validate import check_range
+from sktally.cells._as_pages import as_pages
+from sktally.exceptions import PageReadError, TallyError
+from sktally.tables._image import FileState, PageName
+from sktally.tables._origin import identify
+from sktally.tables._records import PageRecord, Run
+from sktally.tables._rows import check_reader, page_rows
+from sktally.tables._store import Store
+from sktally.tables._workers import Workers
+
+__all__ = ["Progress", "read_to_store"]
+
+_TOGETHER = 8  # pages cropped and read at once
+
+
+@dataclass
+class Progress:
+    """How far reading has come.
+
+    Attributes
+    ----------
+    pages : int
+        Pages named.
+    done : int
+        Pages looked at: read now or before, copies, or not readable.
+    read, not_read : int
+        Pages read now, and looked at now but not read.
+    doubtful : int
+        Of those read, how many have a field to look at.
+    before : int
+        Pages that were in the store already.
+    copies : int
+        Of pages read before or now, how many lie under another name too.
+    stopped : bool
+        Whether reading was interrupted; the same command goes on.
+    """
+
+    pages: int
+    done: int = 0
+    read: int = 0
+    doubtful: int = 0
+    not_read: int = 0
+    before: int = 0
+    copies: int = 0
+    stopped: bool = False
+
+
+def read_to_store(
+    reader: Pipeline,
+    pages: Sequence[str | PathLike[str]],
+    path: str | Path,
+    *,
+    origin: dict[str, Any] | None = None,
+    n_jobs: int = 1,
+    rehash: bool = False,
+    progress: Callable[[Progress], object] | None = None,
+) -> Progress:
+    """Read pages into a result store, going on where an earlier reading ended.
+
+    A page is known by the SHA-256 of its file and its number in it: what was read by
+    the same reader is not read again, under whatever name it comes. Each page is
+    written whole or not at all.
+
+    Parameters
+    ----------
+    reader : Pipeline
+        A fitted reader, for example from `load_reader`.
+    pages : sequence of str or path
+        Pages, as `list_pages` names them.
+    path : str or path
+        The store, a SQLite file; made if there is none.
+    origin : dict, optional
+        What the model is: "name", "path", "sha256", as `sktally.persist.model_origin`
+        says of a file. Readers of other origin are other runs, kept side by side. By
+        default it is a hash of the fitted steps.
+    n_jobs : int, default=1
+        Processes that crop pages. With 1 all is done in this one, and a file that
+        brings a process down ends the reading.
+    rehash : bool, default=False
+        Whether to hash every file anew rather than to believe size, time and inode.
+    progress : callable, optional
+        Called with a `Progress` after each few pages.
+
+    Returns
+    -------
+    Progress
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened or written; what is in it stays.
+    TallyError
+        If `reader` or `pages` are something else.
+
+    See Also
+    --------
+    read_tallies : Reads a few pages into a data frame.
+
+    Notes
+    -----
+    The first Ctrl-C ends the reading after the pages under way, a second at once. A
+    worker process that dies, for want of memory say, costs the page that kills it
+    twice. The network uses one thread, so that results depend on no number of cores.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sktally import load_reader, make_tally_pages
+    >>> from sktally.tables import read_to_store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> made = make_tally_pages(1, form="example", random_state=0)
+    >>> scan = Path(folder.name, "scan.png")
+    >>> Image.fromarray(made.pages[0]).save(scan)
+    >>> store = folder.name + "/votes.sqlite"
+    >>> read_to_store(load_reader("example"), [scan], store).read
+    1
+    >>> read_to_store(load_reader("example"), [scan], store).before
+    1
+    >>> folder.cleanup()
+    """
+    check_reader(reader)
+    check_range("n_jobs", n_jobs, 1, 512, integer=True)
+    names = [PageName.parse(page) for page in _named(pages)]
+    key, content = identify(reader, origin)
+    told = Progress(len(names))
+    with Store(path, make=True) as store, threadpool_limits(1), _interruptible() as ask:
+        run, session = store.begin(key, content)
+        todo = _Pending(store, run, names, told, rehash)
+        with Workers(reader.steps[:-1], n_jobs) as workers:
+            for records, cells, reports in workers.cropped(_few(todo, ask)):
+                _keep(store, run, session, reader, (records, cells, reports), told)
+                todo.under_way.difference_update(
+                    (record.sha256, record.page.number) for record in records
+                )
+                if progress is not None:
+                    progress(told)
+        told.stopped = ask()
+    if progress is not None:
+        progress(told)
+    return told
+
+
+def _named(pages: Sequence[str | PathLike[str]]) -> list:
+    if isinstance(pages, list | tuple) and not pages:
+        return []
+    pages = as_pages(pages, "pages")
+    for i, page in enumerate(pages):
+        if not isinstance(page, str | PathLike):
+            raise TallyError(
+                f"pages[{i}]: expected the path of a file, got an array: a store knows "
+                "pages by their files; read arrays with read_tallies"
+            )
+    return pages
+
+
+@contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Let the first Ctrl-C be asked for; a second one raises."""
+    asked = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield asked.is_set
+        return
+
+    def note(*_: object) -> None:
+        if asked.is_set():
+            raise KeyboardInterrupt
+        asked.set()
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield asked.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class _Pending:
+    """The pages that are not in the store, as records without rows."""
+
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        names: list[PageName],
+        told: Progress,
+        rehash: bool,
+    ) -> None:
+        self.store = store
+        self.run = run
+        self.names = names
+        self.told = told
+        self.rehash = rehash
+        self.under_way: set[tuple[str, int]] = set()
+
+    def __iter__(self) -> Iterator[PageRecord]:
+        for page in self.names:
+            try:
+                sha256, state = self.store.image_of(page.path, rehash=self.rehash)
+            except (OSError, ValueError, PageReadError):
+                # the reader of pages says what is wrong with it
+                yield PageRecord(page, "", FileState(-1, -1, -1))
+                continue
+            key = (sha256, page.number)
+            known = self.store.has_page(self.run, *key)
+            if not known and key not in self.under_way:
+                self.under_way.add(key)
+                yield PageRecord(page, sha256, state)
+                continue
+            self.told.done += 1
+            self.told.before += known
+            self._note_copy(page, sha256, state)
+
+    def _note_copy(self, page: PageName, sha256: str, state: FileState) -> None:
+        """Remember a file whose page is known, if it is not known itself."""
+        store = self.store
+        ask = "SELECT sha256, mtime_ns, inode FROM files WHERE path = ?"
+        found = store.ask(ask, bytes(page.path.absolute()))
+        if found != [(sha256, state.mtime_ns, state.inode)]:
+            with store.writing():
+                store.note_file(page, sha256, state)
+        ask = "SELECT file FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
+        first = store.ask(ask, self.run.id, sha256, page.number)
+        self.told.copies += not first or first[0][0] != page.file
+
+
+def _few(pending: _Pending, stopped: Callable[[], bool]) -> Iterator[list[PageRecord]]:
+    """Yield a few pages at a time, until there are none or reading is to stop."""
+    few: list[PageRecord] = []
+    for record in pending:
+        if stopped():
+            return
+        few.append(record)
+        if len(few) == _TOGETHER:
+            yield few
+            few = []
+    if few and not stopped():
+        yield few
+
+
+def _keep(
+    store: Store,
+    run: Run,
+    session: int,
+    reader: Pipeline,
+    cropped: tuple,
+    told: Progress,
+) -> None:
+    """Read the cells of a few pages and write all that is known of them."""
+    records, cells, reports = cropped
+    read = reader[-1].predict_tallies(cells)
+    good = []
+    for i, (record, report) in enumerate(zip(records, reports, strict=True)):
+        told.done += 1
+        problem = _changed(record) if record.sha256 else report.message
+        if problem:
+            told.not_read += 1
+            store.add_unreadable(run, record.page, problem)
+            continue
+        rows = list(page_rows(reader[0].form_, report, read, i))
+        is_read = report.status == "ok"
+        told.read += is_read
+        told.not_read += not is_read
+        told.doubtful += is_read and any(row["status"] != "ok" for row in rows)
+        good.append(
+            replace(
+                record,
+                status=report.status,
+                message=report.message,
+                registration=report.registration,
+                rows=rows,
+                proba=read.digit_proba[i] if is_read else None,
+            )
+        )
+    store.add_pages(run, session, good)
+
+
+def _changed(record: PageRecord) -> str:
+    """Say if a file is no longer what was hashed; it was read after that."""
+    try:
+        same = FileState.of(record.page.path) == record.state
+    except (OSError, PageReadError):
+        same = False
+    if same:
+        return ""
+    return (
+        f"{record.page.name}: the file changed while it was read; give the same "
+        "command again once nothing writes to it"
+    )

@@ -1,0 +1,86 @@
+"""Rows chained by hash: each holds the hash of all before it.
+
+A row that is changed, taken out or put in between breaks every later hash. Whoever
+can write the file can of course make a new chain; the hash at its end, noted
+elsewhere, is what cannot be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+
+__all__ = ["add_link", "broken_links", "chain_end"]
+
+_KINDS = ("runs", "sessions", "pages", "edits")
+_START = "0" * 64
+
+
+def chain_end(base: sqlite3.Connection) -> tuple[int, str]:
+    """Return the number of links and the hash of the last."""
+    row = base.execute("SELECT id, hash FROM chain ORDER BY id DESC LIMIT 1").fetchone()
+    return row if row else (0, _START)
+
+
+def add_link(base: sqlite3.Connection, kind: str, ref: int) -> None:
+    """Chain a row that was just written, in the same transaction."""
+    number, last = chain_end(base)
+    base.execute(
+        "INSERT INTO chain VALUES (?, ?, ?, ?)",
+        (number + 1, kind, ref, _hash(base, last, kind, ref)),
+    )
+
+
+def _hash(base: sqlite3.Connection, last: str, kind: str, ref: int) -> str | None:
+    """Return the hash of a row and the chain before it; None if there is no row."""
+    row = base.execute(f"SELECT * FROM {kind} WHERE id = ?", (ref,)).fetchone()
+    if row is None:
+        return None
+    content = [last, kind, row]
+    if kind == "pages":
+        ask = "SELECT * FROM fields WHERE page = ? ORDER BY place"
+        content += base.execute(ask, (ref,)).fetchall()
+    return hashlib.sha256(json.dumps(content, default=_plain).encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else repr(value)
+
+
+def broken_links(base: sqlite3.Connection) -> Iterator[str]:
+    """Yield what is wrong with the chain, in words; nothing if it is whole."""
+    last, expected = _START, 0
+    for number, kind, ref, found in base.execute("SELECT * FROM chain ORDER BY id"):
+        expected += 1
+        if number != expected:
+            yield f"chain: link {expected} is missing; next is {number}"
+            expected = number
+        if kind not in _KINDS:
+            yield f"chain: link {number} is of unknown kind {kind!r}"
+            continue
+        made = _hash(base, last, kind, ref)
+        if made is None:
+            yield f"{kind}: row {ref} was deleted (link {number})"
+        elif made != found:
+            yield f"{kind}: {_label(base, kind, ref)} was altered (link {number})"
+        last = found
+    for kind in _KINDS:
+        extra = base.execute(
+            f"SELECT id FROM {kind} WHERE id NOT IN "
+            "(SELECT ref FROM chain WHERE kind = ?)",
+            (kind,),
+        )
+        for (ref,) in extra:
+            yield f"{kind}: {_label(base, kind, ref)} was put in from outside"
+    lost = "SELECT DISTINCT page FROM fields WHERE page NOT IN (SELECT id FROM pages)"
+    for (page,) in base.execute(lost):
+        yield f"fields: rows of page {page}, which is not there"
+
+
+def _label(base: sqlite3.Connection, kind: str, ref: int) -> str:
+    if kind in ("pages", "edits"):
+        ask = f"SELECT file FROM {kind} WHERE id = ?"
+        return f"row {ref} ({base.execute(ask, (ref,)).fetchone()[0]})"
+    return f"row {ref}"

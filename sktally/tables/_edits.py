@@ -1,0 +1,256 @@
+"""What people say of single fields: corrections, second entries, audit readings.
+
+Comes in: a CSV file. Goes out: rows of the store that are never changed, or a list of
+every mistake in the file and no row.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sktally.exceptions import StoreError, TallyError
+from sktally.form import TallyForm
+from sktally.tables._find import find_page
+from sktally.tables._records import Run
+from sktally.tables._store import Store
+from sktally.votes import boxes_to_counts
+
+__all__ = ["PURPOSES", "edits_table", "form_of", "import_edits"]
+
+PURPOSES = ("correction", "entry", "audit")
+_NEEDED = ("file", "field", "who")
+_KNOWN = (*_NEEDED, "page", "boxes", "count", "why", "purpose")
+_SHOWN = 20  # mistakes in one message
+
+
+def form_of(run: Run) -> TallyForm:
+    """Return the form of a run, as it was described then."""
+    return TallyForm.from_dict(tomllib.loads(run.content["form"]["toml"]))
+
+
+def import_edits(
+    store: Store,
+    table: str | Path | pd.DataFrame,
+    *,
+    purpose: str | None = None,
+    run: Run | None = None,
+) -> tuple[int, int]:
+    """Add what people say of fields, all rows or none.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+    table : str, path or DataFrame
+        Columns ``file``, ``field``, ``who``, and ``boxes`` (such as "x23") or
+        ``count``; perhaps ``page`` (1), ``why`` and ``purpose``. A row with neither
+        says that the field cannot be read.
+    purpose : {"correction", "entry", "audit"}, optional
+        Of rows that do not say: "correction" by default.
+    run : Run, optional
+        In which files are looked up; by default the one last read in. Edits belong to
+        the image, so they hold in every run.
+
+    Returns
+    -------
+    added, known : int
+        Rows added, and rows that the store held already, word for word.
+
+    Raises
+    ------
+    StoreError
+        Every mistake, with its row; nothing is added then.
+
+    See Also
+    --------
+    store_table : Final counts by these edits.
+    disagreements : What a third person should enter.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import pandas as pd
+    >>> from PIL import Image
+    >>> from sktally import load_reader, make_tally_pages, read_to_store
+    >>> from sktally.tables import Store, import_edits, store_table
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> scan, path = Path(folder.name, "scan.png"), folder.name + "/votes.sqlite"
+    >>> made = make_tally_pages(1, form="example", random_state=0)
+    >>> Image.fromarray(made.pages[0]).save(scan)
+    >>> _ = read_to_store(load_reader("example"), [scan], path)
+    >>> edit = {"file": [str(scan)], "field": ["01"], "who": ["ana"], "boxes": ["x23"]}
+    >>> with Store(path) as store:
+    ...     print(import_edits(store, pd.DataFrame(edit)))
+    ...     int(store_table(store)["final"][0])
+    (1, 0)
+    23
+    >>> folder.cleanup()
+    """
+    run = run or store.run()
+    rows = _read(table)
+    unknown = [str(name) for name in rows if name not in _KNOWN]
+    missing = [name for name in _NEEDED if name not in rows]
+    if not {"boxes", "count"} & set(rows):
+        missing.append("boxes or count")
+    if unknown or missing:
+        raise StoreError(
+            f"{_label(table)}: expected columns {', '.join(_KNOWN)}"
+            + (f"; missing: {', '.join(missing)}" if missing else "")
+            + (f"; unknown: {', '.join(unknown)}" if unknown else "")
+        )
+    form = form_of(run)
+    edits, mistakes = [], []
+    for number, record in enumerate(rows.to_dict("records"), 2):  # the header is row 1
+        row = {str(name): value for name, value in record.items()}
+        try:
+            edits.append(_edit(store, run, form, row, purpose or "correction"))
+        except TallyError as error:
+            mistakes.append(f"  row {number}: {error}")
+    if mistakes:
+        more = [f"  ... and {len(mistakes) - _SHOWN} more"][: len(mistakes) > _SHOWN]
+        raise StoreError(
+            "\n".join(
+                [
+                    f"{_label(table)}: {len(mistakes)} of {len(rows)} rows have "
+                    "mistakes, and none was added",
+                    *mistakes[:_SHOWN],
+                    *more,
+                ]
+            )
+        )
+    with store.writing():
+        new = [edit for edit in edits if not _is_known(store, edit)]
+        for edit in new:
+            store.add_edit(**edit)
+    return len(new), len(edits) - len(new)
+
+
+def _label(table: object) -> str:
+    return "edits" if isinstance(table, pd.DataFrame) else str(table)
+
+
+def _read(table: str | Path | pd.DataFrame) -> pd.DataFrame:
+    if isinstance(table, pd.DataFrame):
+        rows = table.astype("string")
+    else:
+        try:
+            rows = pd.read_csv(table, dtype="string", keep_default_na=False)
+        except (OSError, UnicodeError, pd.errors.ParserError) as error:
+            raise StoreError(
+                f"{table}: expected a CSV file in UTF-8, got {str(error)!r}"
+            ) from None
+        except pd.errors.EmptyDataError:
+            raise StoreError(
+                f"{table}: expected a CSV file, got an empty one"
+            ) from None
+    return rows.fillna("").apply(lambda column: column.str.strip())
+
+
+def _edit(
+    store: Store, run: Run, form: TallyForm, row: dict[str, str], purpose: str
+) -> dict[str, Any]:
+    """Return the values of one edit, or raise what is wrong with it."""
+    purpose = row.get("purpose") or purpose
+    if purpose not in PURPOSES:
+        raise StoreError(f"purpose: expected {' or '.join(PURPOSES)}, got {purpose!r}")
+    if row["field"] not in form.field_names:
+        raise StoreError(
+            f"field: expected one of {', '.join(form.field_names)}, got "
+            f"{row['field']!r}"
+        )
+    if not row["who"]:
+        raise StoreError("who: expected the name of the person, got nothing")
+    number = row.get("page") or None
+    if number is not None and not (number.isdecimal() and int(number) > 0):
+        raise StoreError(f"page: expected 1, 2, ..., got {number!r}")
+    page = find_page(store, run, row["file"], None if number is None else int(number))
+    n_places = len(form.fields[form.field_names.index(row["field"])].rectangles)
+    boxes, count = _value(row, n_places, form.blank_right)
+    sha256, number, file = store.ask(
+        "SELECT sha256, number, file FROM pages WHERE id = ?", page
+    )[0]
+    return {
+        "sha256": sha256,
+        "number": number,
+        "field": row["field"],
+        "purpose": purpose,
+        "boxes": boxes,
+        "count": count,
+        "who": row["who"],
+        "why": row.get("why", ""),
+        "file": file,
+    }
+
+
+def _value(
+    row: dict[str, str], n_places: int, blank_right: str
+) -> tuple[str | None, int | None]:
+    """Return boxes and count of a row; of boxes the count follows."""
+    boxes, text = row.get("boxes") or None, row.get("count") or None
+    count = None
+    if text is not None:
+        if (
+            not (text.isascii() and text.isdecimal())
+            or len(text.lstrip("0")) > n_places
+        ):
+            raise StoreError(
+                f"count: expected 0 to {10**n_places - 1} ({n_places} boxes), or "
+                f"nothing where it cannot be read, got {text!r}"
+            )
+        count = int(text)
+    if boxes is not None:
+        if len(boxes) != n_places:
+            raise StoreError(
+                f"boxes: expected {n_places} characters, one a box ('x' crossed, '_' "
+                f"empty), got {boxes!r}"
+            )
+        found = int(boxes_to_counts([boxes], blank_right=blank_right)[0][0])
+        written = None if found < 0 else found
+        if count is not None and written not in (None, count):
+            raise StoreError(f"count: {boxes!r} is {written}, got {count}")
+        count = written if count is None else count
+    return boxes, count
+
+
+def _is_known(store: Store, edit: dict[str, Any]) -> bool:
+    names = [name for name in edit if name != "file"]
+    same = " AND ".join(f"{name} IS ?" for name in names)
+    ask = f"SELECT 1 FROM edits WHERE {same} LIMIT 1"
+    return bool(store.ask(ask, *(edit[name] for name in names)))
+
+
+def edits_table(store: Store) -> pd.DataFrame:
+    """Return all edits, oldest first, in the columns that `import_edits` takes.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+
+    Returns
+    -------
+    DataFrame
+        With ``made_at`` beside them, the time in UTC.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally.tables import Store, edits_table
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with Store(folder.name + "/votes.sqlite", make=True) as store:
+    ...     len(edits_table(store))
+    0
+    >>> folder.cleanup()
+    """
+    names = [*("file", "page", "field", "purpose", "boxes", "count", "who", "why")]
+    rows = store.ask(
+        "SELECT file, number, field, purpose, boxes, count, who, why, made_at "
+        "FROM edits ORDER BY id"
+    )
+    table = pd.DataFrame(rows, columns=[*names, "made_at"])
+    return table.astype({"page": "int64", "count": "Int64"})

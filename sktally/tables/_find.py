@@ -1,0 +1,67 @@
+"""Find a page of a store by a name of its file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from sktally.exceptions import StoreError
+from sktally.tables._image import PageName, printable
+from sktally.tables._records import Run
+from sktally.tables._store import Store
+
+__all__ = ["file_of", "find_page"]
+
+
+def find_page(store: Store, run: Run, name: str, number: int | None = None) -> int:
+    """Return the id of the page that a name stands for.
+
+    Parameters
+    ----------
+    store, run : Store, Run
+        Where to look.
+    name : str
+        Path as it was given when read, or any path of a copy, or the bare name of the
+        file if no other page has it; perhaps with ``#page=3``.
+    number : int, optional
+        Page within the file; by default what the name says, or 1.
+
+    Raises
+    ------
+    StoreError
+        If no page, or more than one, goes by that name.
+    """
+    page = PageName.parse(name)
+    number = page.number if number is None else number
+    shown = f"{name}, page {number}"
+    exact = (
+        "SELECT id FROM pages WHERE run = ? AND number = ? AND (file = ? OR sha256 IN "
+        "(SELECT sha256 FROM files WHERE path = ? OR file = ?))"
+    )
+    key = (bytes(page.path.absolute()), page.file)
+    found = store.ask(exact, run.id, number, page.file, *key)
+    if not found and page.path.name == str(page.path):
+        ask = "SELECT id, file FROM pages WHERE run = ? AND number = ? AND file LIKE ?"
+        likely = store.ask(ask, run.id, number, "%" + printable(name))
+        found = [(i,) for i, file in likely if Path(file).name == page.file]
+    if not found:
+        raise StoreError(
+            f"{shown}: no such page in run {run.id} of {store.path}; `sktally export` "
+            "lists its files"
+        )
+    if len(found) > 1:
+        raise StoreError(
+            f"{shown}: {len(found)} pages of run {run.id} go by that name (a file that "
+            "changed, or several folders); give the whole path"
+        )
+    return int(found[0][0])
+
+
+def file_of(store: Store, sha256: str) -> Path | None:
+    """Return where a file of these bytes was last seen and still is, or None."""
+    ask = "SELECT path FROM files WHERE sha256 = ? ORDER BY path"
+    for (key,) in store.ask(ask, sha256):
+        path = Path(os.fsdecode(key))
+        if path.is_file():
+            return path
+    return None

@@ -1,0 +1,109 @@
+"""From what was read of a page to its rows, one for each field.
+
+Comes in: a fitted reader and pages; then what cropper and aggregator say of one page.
+Goes out: rows as plain data, in which a count that was not read is None, never -1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from sktally.cells import PageReport
+from sktally.exceptions import TallyError
+from sktally.form import TallyForm
+from sktally.votes import TallyPrediction
+
+__all__ = ["check_reader", "crop_and_clean", "page_rows"]
+
+
+def check_reader(reader: Any) -> None:
+    """Raise unless `reader` is a Pipeline of cropper, normalizer and aggregator."""
+    ends = (reader[0], reader[-1]) if hasattr(reader, "steps") else (None, None)
+    if not (hasattr(ends[0], "crop") and hasattr(ends[1], "predict_tallies")):
+        raise TallyError(
+            "reader: expected a Pipeline of TallyCropper, CellNormalizer and "
+            f"VoteCountAggregator, got {type(reader).__name__}; make one with "
+            "load_reader(form)"
+        )
+
+
+def crop_and_clean(
+    reader: Pipeline | Sequence[tuple[str, Any]], pages: list
+) -> tuple[np.ndarray, list[PageReport]]:
+    """Return what the aggregator is given, and a report of each page."""
+    steps = [step for _, step in getattr(reader, "steps", reader)]
+    cells, reports = steps[0].crop(pages)
+    for step in steps[1:]:
+        if not hasattr(step, "predict_tallies"):
+            cells = step.transform(cells)
+    return cells, reports
+
+
+def page_rows(
+    form: TallyForm, report: PageReport, read: TallyPrediction, i: int
+) -> Iterator[dict[str, Any]]:
+    """Yield field, boxes, count, confidence, status and message of each field.
+
+    Parameters
+    ----------
+    form : TallyForm
+        Form of the page.
+    report : PageReport
+        What the cropper says of it.
+    read : TallyPrediction
+        What was read of it and others.
+    i : int
+        Which of the tallies read it is.
+
+    Yields
+    ------
+    dict
+        Of a page that was not read, only field, status and message.
+    """
+    if report.status != "ok":
+        for name in form.field_names:
+            yield {"field": name, "status": report.status, "message": report.message}
+        return
+    broken = _broken_sums(form, read.counts[i])
+    for j, name in enumerate(form.field_names):
+        count, status = int(read.counts[i, j]), str(read.status[i, j])
+        # On a page that was located, a field without all its cells.
+        status = "failed" if status == "unread" else status
+        texts = (_why(status, read.boxes[i, j]), *broken.get(name, ()))
+        yield {
+            "field": name,
+            "boxes": read.boxes[i, j],
+            "count": count if count >= 0 else None,
+            "confidence": float(read.confidence[i, j]),
+            "tally_quality": float(read.tally_quality[i]),
+            "status": status,
+            "message": "; ".join(text for text in texts if text),
+        }
+
+
+def _why(status: str, boxes: str) -> str:
+    if status == "failed":
+        return "a box of this field lies outside the page; look at the page"
+    if status == "ambiguous" and not any(box.isdigit() for box in boxes):
+        return f"no digit and an empty last box in {boxes!r}; look at the page"
+    if status == "ambiguous":
+        return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
+    return ""
+
+
+def _broken_sums(form: TallyForm, counts: np.ndarray) -> dict[str, list[str]]:
+    """Say for each field which sums it takes part in do not hold as read."""
+    value = dict(zip(form.field_names, counts.tolist(), strict=True))
+    broken: dict[str, list[str]] = {}
+    for total, parts in form.sums.items():
+        values = [value[name] for name in parts]
+        if min([value[total], *values]) < 0 or sum(values) == value[total]:
+            continue
+        text = f"{total} reads {value[total]} but {' + '.join(parts)} = {sum(values)}"
+        for name in (total, *parts):
+            broken.setdefault(name, []).append(text)
+    return broken

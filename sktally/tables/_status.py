@@ -1,0 +1,99 @@
+"""Say in a few lines what a store holds."""
+
+from __future__ import annotations
+
+from sktally.tables._records import Run
+from sktally.tables._store import Store
+from sktally.tables._values import disagreements
+
+__all__ = ["store_status"]
+
+
+def store_status(store: Store) -> str:
+    """Count pages, fields and edits of a store by state, run by run.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+
+    Returns
+    -------
+    str
+        Lines of text; the last is the hash at the end of the chain, to be noted
+        elsewhere.
+
+    See Also
+    --------
+    verify : Tells whether it is as it was written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sktally import load_reader, make_tally_pages, read_to_store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> scan, path = Path(folder.name, "scan.png"), folder.name + "/votes.sqlite"
+    >>> made = make_tally_pages(1, form="example", random_state=0)
+    >>> Image.fromarray(made.pages[0]).save(scan)
+    >>> _ = read_to_store(load_reader("example"), [scan], path)
+    >>> from sktally.tables import Store, store_status
+    >>> with Store(path) as store:
+    ...     print(store_status(store).splitlines()[1].strip().split(",")[0])
+    pages: 1 read
+    >>> folder.cleanup()
+    """
+    lines = []
+    for run in store.runs():
+        lines += _of_run(store, run)
+    if not lines:
+        lines.append("nothing was read into it yet")
+    ask = "SELECT purpose, COUNT(*) FROM edits GROUP BY 1 ORDER BY 1"
+    edits = ", ".join(f"{n} of purpose {purpose}" for purpose, n in store.ask(ask))
+    lines.append(f"edits: {edits or 'none'}")
+    links, end = store.end()
+    lines.append(f"chain: {links} links, ends with {end}")
+    return "\n".join(lines)
+
+
+def _of_run(store: Store, run: Run) -> list[str]:
+    form, model = run.content["form"], run.content["model"]
+    pages = _counts(store, "SELECT status, COUNT(*) FROM pages WHERE run = ?", run)
+    fields = _counts(
+        store,
+        "SELECT f.status, COUNT(*) FROM fields f JOIN pages p ON p.id = f.page "
+        "WHERE p.run = ? AND p.status = 'ok'",
+        run,
+    )
+    doubtful = store.ask(
+        "SELECT COUNT(DISTINCT f.page) FROM fields f JOIN pages p ON p.id = f.page "
+        "WHERE p.run = ? AND p.status = 'ok' AND f.status != 'ok'",
+        run.id,
+    )[0][0]
+    gone = store.ask("SELECT COUNT(*) FROM unreadable WHERE run = ?", run.id)[0][0]
+    copies = store.ask(
+        "SELECT COUNT(*) FROM files f WHERE EXISTS (SELECT 1 FROM pages p WHERE "
+        "p.run = ? AND p.sha256 = f.sha256) AND f.file NOT IN "
+        "(SELECT file FROM pages WHERE run = ?)",
+        *(run.id, run.id),
+    )[0][0]
+    read = pages.pop("ok", 0)
+    others = "".join(f", {n} {status}" for status, n in pages.items())
+    lines = [
+        f"run {run.id}: form {form['name']} ({form['sha256'][:12]}), model "
+        f"{model.get('name', '')} ({model['sha256'][:12]})",
+        f"  pages: {read} read, {doubtful} of them doubtful{others}, "
+        f"{gone} files that could not be opened, {copies} copies of pages",
+        "  fields of pages read: "
+        + (", ".join(f"{n} {status}" for status, n in fields.items()) or "none"),
+    ]
+    split = len(disagreements(store, run))
+    if split:
+        lines.append(f"  fields on which entries disagree: {split}")
+    return lines
+
+
+def _counts(store: Store, question: str, run: Run) -> dict[str, int]:
+    rows = store.ask(f"{question} GROUP BY 1 ORDER BY 2 DESC, 1", run.id)
+    return {str(status): int(n) for status, n in rows}

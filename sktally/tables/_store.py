@@ -1,0 +1,315 @@
+"""Keep what was read in one SQLite file: pages whole or not at all, nothing changed.
+
+Comes in: what a reader is, and rows of pages. Goes out: the same, whenever asked.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import sktally
+from sktally.exceptions import StoreError
+from sktally.tables._chain import add_link, chain_end
+from sktally.tables._image import FileState, PageName, file_sha256
+from sktally.tables._records import PageRecord, Run
+from sktally.tables._schema import connect, explained
+
+__all__ = ["Store"]
+
+# What a run says of itself, and of which type it is.
+_RUN_CONTENT = {
+    "form": {"name": str, "sha256": str, "toml": str, "fields": list},
+    "model": {"sha256": str},
+    "settings": dict,
+}
+_DISTRIBUTIONS = ("numpy", "opencv-python-headless", "scikit-learn", "torch")
+
+
+class Store:
+    """A result store, open; a context manager that closes it.
+
+    Parameters
+    ----------
+    path : str or path
+        The SQLite file.
+    make : bool, default=False
+        Whether to make it where there is none.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    base : sqlite3.Connection
+        For questions of one's own; write through the methods only.
+
+    Raises
+    ------
+    StoreError
+        If there is none, it is no store, of a newer version, damaged or locked.
+
+    See Also
+    --------
+    read_to_store : Reads pages into one.
+
+    Notes
+    -----
+    Tables ``runs`` (a reader: form, model, settings), ``sessions`` (a command, with
+    versions and time), ``pages`` and ``fields`` (as read) and ``edits`` (what people
+    say) only grow, which triggers see to, and each row of them is chained by hash to
+    all before it. ``files`` remembers what was hashed, ``unreadable`` the files that
+    could not be: neither is evidence.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally.tables import Store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> with Store(folder.name + "/votes.sqlite", make=True) as store:
+    ...     store.runs()
+    []
+    >>> folder.cleanup()
+    """
+
+    def __init__(self, path: str | Path, *, make: bool = False) -> None:
+        self.path = Path(path)
+        self.base = connect(path, make=make)
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self.base.close()
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write all that the block writes, or nothing."""
+        with explained(self.path):
+            self.base.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self.base.execute("COMMIT")
+            except BaseException:
+                if self.base.in_transaction:
+                    self.base.execute("ROLLBACK")
+                raise
+
+    def ask(self, question: str, *values: Any) -> list[tuple]:
+        """Return the rows that answer a question in SQL."""
+        with explained(self.path):
+            return self.base.execute(question, values).fetchall()
+
+    def runs(self) -> list[Run]:
+        """Return all runs, oldest first."""
+        rows = self.ask("SELECT id, reader, content FROM runs ORDER BY id")
+        return [
+            Run(i, reader, self._content(f"run {i}", content, _RUN_CONTENT))
+            for i, reader, content in rows
+        ]
+
+    def circumstances(self, session: int) -> dict[str, Any]:
+        """Return time, versions and kind of machine of a session."""
+        rows = self.ask("SELECT content FROM sessions WHERE id = ?", session)
+        text = rows[0][0] if rows else ""
+        return self._content(f"session {session}", text, {"versions": dict})
+
+    def _content(self, name: str, text: str, expected: dict[str, Any]) -> dict:
+        """Return what a row says as JSON, or raise if it is not what we wrote."""
+        try:
+            content = json.loads(text)
+            good = _has(content, expected)
+        except (ValueError, TypeError, RecursionError):
+            good = False
+        if not good:
+            raise StoreError(
+                f"{self.path}: {name} is not described as sktally does it: the store "
+                "was damaged or altered; go back to an untouched copy"
+            )
+        return content
+
+    def run(self, number: int | None = None) -> Run:
+        """Return a run by its number, or the one last read in.
+
+        Raises
+        ------
+        StoreError
+            If there is none.
+        """
+        found = {run.id: run for run in self.runs()}
+        if not found:
+            raise StoreError(f"{self.path}: nothing was read into it yet")
+        if number is None:
+            ask = "SELECT run FROM sessions ORDER BY id DESC LIMIT 1"
+            number = self.ask(ask)[0][0]
+        if number not in found:
+            raise StoreError(
+                f"{self.path}: expected a run of 1 to {max(found)}, got {number!r}"
+            )
+        return found[number]
+
+    def begin(self, reader: str, content: Mapping[str, Any]) -> tuple[Run, int]:
+        """Note that reading begins, and return the run and the session.
+
+        A reader that was used before goes on with its run.
+        """
+        with self.writing():
+            known = self.ask("SELECT id FROM runs WHERE reader = ?", reader)
+            text = json.dumps(content, sort_keys=True)
+            run = known[0][0] if known else self._add("runs", reader, text)
+            session = self._add("sessions", run, json.dumps(_circumstances()))
+        return self.run(run), session
+
+    def _add(self, kind: str, *values: Any) -> int:
+        """Write a row with the next number and chain it."""
+        places = ", ".join("?" * len(values))
+        made = self.base.execute(
+            f"INSERT INTO {kind} VALUES (NULL, {places})", values
+        ).lastrowid
+        assert made is not None
+        add_link(self.base, kind, made)
+        return made
+
+    def has_page(self, run: Run, sha256: str, number: int) -> bool:
+        """Tell whether a page was read in this run."""
+        ask = "SELECT 1 FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
+        return bool(self.ask(ask, run.id, sha256, number))
+
+    def image_of(self, path: Path, *, rehash: bool = False) -> tuple[str, FileState]:
+        """Return the SHA-256 of a file, and the state that it was in.
+
+        Where size, time of change and inode are those of a file hashed before, that
+        is believed, unless `rehash`.
+
+        Raises
+        ------
+        OSError, PageReadError
+            If it cannot be read, or is no regular file.
+        """
+        state = FileState.of(path)
+        if not rehash:
+            ask = (
+                "SELECT sha256 FROM files WHERE path = ? AND size = ? AND "
+                "mtime_ns = ? AND inode = ?"
+            )
+            key = bytes(path.absolute())
+            known = self.ask(ask, key, state.size, state.mtime_ns, state.inode)
+            if known:
+                return known[0][0], state
+        return file_sha256(path), state
+
+    def note_file(self, page: PageName, sha256: str, state: FileState) -> None:
+        """Remember what a file was hashed to, in a transaction of the caller's."""
+        key = bytes(page.path.absolute())
+        values = (key, page.file, sha256, state.size, state.mtime_ns, state.inode)
+        self.base.execute(
+            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", values
+        )
+
+    def add_pages(self, run: Run, session: int, records: list[PageRecord]) -> None:
+        """Write pages with their fields; all of them or, if that fails, none.
+
+        One that another process has read in the meantime is left as it is.
+        """
+        with self.writing():
+            for record in records:
+                self.note_file(record.page, record.sha256, record.state)
+                if not self.has_page(run, record.sha256, record.page.number):
+                    self._add_page(run, session, record)
+                self._forget_unreadable(run, record.page)
+
+    def _add_page(self, run: Run, session: int, record: PageRecord) -> None:
+        found = record.registration
+        placed: tuple[Any, ...] = (None,) * 5
+        if found is not None:
+            transform = json.dumps(found.homography.ravel().tolist())
+            numbers = (float(found.score), _number(found.residual))
+            placed = (found.method, int(found.turn), *numbers, transform)
+        quality = record.rows[0].get("tally_quality") if record.rows else None
+        made = self.base.execute(
+            f"INSERT INTO pages VALUES (NULL, {', '.join('?' * 14)})",
+            (
+                *(session, run.id, record.sha256, record.page.number),
+                *(record.page.file, record.status, record.message, _number(quality)),
+                *placed,
+                _now(),
+            ),
+        ).lastrowid
+        assert made is not None
+        for i, row in enumerate(record.rows):
+            self.base.execute(
+                f"INSERT INTO fields VALUES ({', '.join('?' * 10)})",
+                (
+                    *(made, i, row["field"], row.get("boxes"), row.get("count")),
+                    *(_number(row.get("confidence")), row["status"], row["message"]),
+                    None if found is None else _bytes(found.quads[i]),
+                    None if record.proba is None else _bytes(record.proba[i]),
+                ),
+            )
+        add_link(self.base, "pages", made)
+
+    def add_unreadable(self, run: Run, page: PageName, message: str) -> None:
+        """Note that a file could not be read; it is tried again next time."""
+        with self.writing():
+            self.base.execute(
+                "INSERT OR REPLACE INTO unreadable VALUES (?, ?, ?, ?, ?)",
+                (run.id, page.file, page.number, message, _now()),
+            )
+
+    def _forget_unreadable(self, run: Run, page: PageName) -> None:
+        self.base.execute(
+            "DELETE FROM unreadable WHERE run = ? AND file = ? AND number = ?",
+            (run.id, page.file, page.number),
+        )
+
+    def add_edit(self, **values: Any) -> None:
+        """Write what a person says of a field, in a transaction of the caller's."""
+        names = ("sha256", "number", "field", "purpose", "boxes", "count", "who", "why")
+        self._add("edits", *(values[name] for name in names), values["file"], _now())
+
+    def end(self) -> tuple[int, str]:
+        """Return how many rows are chained, and the hash at the end of the chain."""
+        with explained(self.path):
+            return chain_end(self.base)
+
+
+def _has(content: Any, expected: Any) -> bool:
+    if isinstance(expected, type):
+        return isinstance(content, expected)
+    return isinstance(content, dict) and all(
+        name in content and _has(content[name], part) for name, part in expected.items()
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else float(value)
+
+
+def _bytes(values: np.ndarray) -> bytes:
+    return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def _circumstances() -> dict[str, Any]:
+    """Return time, versions and kind of machine."""
+    versions = {"sktally": sktally.__version__, "python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"started": _now(), "versions": versions, "machine": platform.machine()}

@@ -1,0 +1,111 @@
+"""Prove that a store is as it was written, and its images and models too."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sktally.tables._chain import broken_links
+from sktally.tables._image import file_sha256
+from sktally.tables._schema import explained
+from sktally.tables._store import Store
+
+__all__ = ["files_sha256", "verify"]
+
+
+def verify(store: Store, *, images: bool = True) -> Iterator[str]:
+    """Yield what is wrong, in words; nothing if all is as it was written.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+    images : bool, default=True
+        Whether to hash the scans and the model files anew.
+
+    Yields
+    ------
+    str
+        Altered, deleted or foreign rows; images and models that changed or are gone.
+
+    Notes
+    -----
+    Whoever can write the file could make all hashes anew. Note the hash at the end of
+    the chain, which `sktally status` prints, where nobody else can write.
+
+    See Also
+    --------
+    store_status : Prints the hash at the end of the chain.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from PIL import Image
+    >>> from sktally import load_reader, make_tally_pages, read_to_store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> scan, path = Path(folder.name, "scan.png"), folder.name + "/votes.sqlite"
+    >>> made = make_tally_pages(1, form="example", random_state=0)
+    >>> Image.fromarray(made.pages[0]).save(scan)
+    >>> _ = read_to_store(load_reader("example"), [scan], path)
+    >>> from sktally.tables import Store, verify
+    >>> with Store(path) as store:
+    ...     print(list(verify(store)))
+    ...     scan.write_bytes(scan.read_bytes() + b"x") and len(list(verify(store)))
+    []
+    1
+    >>> folder.cleanup()
+    """
+    with explained(store.path):
+        damage = store.base.execute("PRAGMA integrity_check(5)").fetchall()
+        if damage != [("ok",)]:
+            yield from (f"file: {text}" for (text,) in damage)
+        yield from broken_links(store.base)
+    if images:
+        yield from _images(store)
+        yield from _models(store)
+
+
+def _images(store: Store) -> Iterator[str]:
+    """Yield the pages of which no file with the bytes that were read is left."""
+    good: set[str] = set()
+    wrong: dict[str, list[str]] = {}
+    ask = "SELECT path, file, sha256 FROM files ORDER BY path"
+    for key, file, sha256 in store.ask(ask):
+        try:
+            same = file_sha256(Path(os.fsdecode(key))) == sha256
+            found = "" if same else f"image: {file} is not the file that was read"
+        except OSError as error:
+            found = f"image: {file} cannot be read ({error.strerror})"
+        if found:
+            wrong.setdefault(sha256, []).append(found)
+        else:
+            good.add(sha256)
+    pages = "SELECT sha256, MIN(file) FROM pages GROUP BY sha256 ORDER BY MIN(id)"
+    for sha256, file in store.ask(pages):
+        if sha256 not in good:
+            gone = f"image: the file that was read as {file} is gone or was replaced"
+            yield from wrong.get(sha256, [gone])
+
+
+def _models(store: Store) -> Iterator[str]:
+    for run in store.runs():
+        model = run.content["model"]
+        if "path" not in model:
+            continue
+        path = Path(model["path"])
+        try:
+            same = files_sha256(path) == model["sha256"]
+        except OSError as error:
+            yield f"model of run {run.id}: {path} cannot be read ({error.strerror})"
+            continue
+        if not same:
+            yield f"model of run {run.id}: {path} is not the one that read the pages"
+
+
+def files_sha256(path: Path) -> str:
+    """Return one SHA-256 for both files of a model, given its .json."""
+    parts = [file_sha256(path), file_sha256(path.with_suffix(".safetensors"))]
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

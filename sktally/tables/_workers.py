@@ -1,0 +1,160 @@
+"""Crop pages in processes of their own, in order, a bounded number ahead.
+
+A process that dies takes only its own pages along: they are cropped again one by one,
+and a page on which the process dies twice is given up.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from multiprocessing.connection import wait
+from typing import Any
+
+import numpy as np
+
+from sktally.cells import PageReport
+from sktally.tables._records import PageRecord
+from sktally.tables._rows import crop_and_clean
+
+__all__ = ["Workers"]
+
+_AHEAD = 2  # lots for each process, waiting or done
+_steps: list[tuple[str, Any]] = []
+
+Cropped = tuple[np.ndarray, list[PageReport]]
+
+
+class Workers:
+    """Processes that crop and clean pages; a context manager that ends them.
+
+    Parameters
+    ----------
+    steps : list of (str, transformer)
+        The reader without its last step.
+    n_jobs : int
+        Processes; with 1 this process does it itself.
+    """
+
+    def __init__(self, steps: list[tuple[str, Any]], n_jobs: int) -> None:
+        self.steps = steps
+        self.n_jobs = n_jobs
+        self.pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def _end(self) -> None:
+        if self.pool is not None:
+            self.pool.shutdown(wait=True, cancel_futures=True)
+            self.pool = None
+
+    def cropped(
+        self, lots: Iterable[list[PageRecord]]
+    ) -> Iterator[tuple[list[PageRecord], np.ndarray, list[PageReport]]]:
+        """Yield each lot of pages with its cells and reports, in order."""
+        if self.n_jobs == 1:
+            for lot in lots:
+                yield lot, *_crop(self.steps, _names(lot))
+            return
+        ahead: deque[tuple[list[PageRecord], Future]] = deque()
+        for lot in lots:
+            ahead.append((lot, self._submit(_names(lot))))
+            if len(ahead) >= _AHEAD * self.n_jobs:
+                yield self._next(ahead)
+        while ahead:
+            yield self._next(ahead)
+
+    def _submit(self, names: list[str]) -> Future:
+        if self.pool is None:
+            self.pool = ProcessPoolExecutor(
+                self.n_jobs,
+                # a fork of a process with threads may hang
+                mp_context=multiprocessing.get_context("spawn"),
+                initializer=_prepare,
+                initargs=(self.steps,),
+            )
+        try:
+            return self.pool.submit(_work, names)
+        except BrokenProcessPool as error:
+            broken: Future = Future()
+            broken.set_exception(error)
+            return broken
+
+    def _next(self, ahead: deque) -> tuple:
+        lot, future = ahead.popleft()
+        try:
+            return lot, *future.result()
+        except BrokenProcessPool:
+            self._end()
+        single = [self._one(record) for record in lot]
+        # whatever else was under way in that pool
+        for i, (other, old) in enumerate(ahead):
+            if not old.done() or old.exception() is not None:
+                ahead[i] = (other, self._submit(_names(other)))
+        cells = np.concatenate([cells for cells, _ in single])
+        return lot, cells, [reports[0] for _, reports in single]
+
+    def _one(self, record: PageRecord) -> Cropped:
+        """Crop a page alone, twice if the process dies."""
+        for _ in range(2):
+            try:
+                return self._submit(_names([record])).result()
+            except BrokenProcessPool:
+                self._end()
+        cells, (report,) = self._nothing(record)
+        return cells, [report]
+
+    def _nothing(self, record: PageRecord) -> Cropped:
+        message = (
+            f"{record.page.name}: the process that read it died, twice; expected a "
+            "page that fits into memory: look at the file, or free some memory"
+        )
+        cropper = self.steps[0][1]
+        blank = np.zeros((1, *cropper.form_.box_array().shape[:2]), np.uint8)
+        cells = np.zeros((*blank.shape, *cropper.cell_shape_), np.uint8)
+        for _, step in self.steps[1:]:
+            cells = step.transform(cells)
+        return cells, [PageReport(record.page.name, "failed", message)]
+
+
+def _names(lot: list[PageRecord]) -> list[str]:
+    return [record.page.name for record in lot]
+
+
+def _crop(steps: list[tuple[str, Any]], names: list[str]) -> Cropped:
+    cells, reports = crop_and_clean(steps, names)
+    return cells, [replace(report, error=None) for report in reports]
+
+
+def _prepare(steps: list[tuple[str, Any]]) -> None:
+    """Make a worker ready: one thread, deaf to Ctrl-C, not to outlive its parent."""
+    import cv2
+    from threadpoolctl import threadpool_limits
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(1)
+    threadpool_limits(1)
+    _steps[:] = steps
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+
+def _work(names: list[str]) -> Cropped:
+    return _crop(_steps, names)

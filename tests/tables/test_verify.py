@@ -1,0 +1,114 @@
+"""Whatever is altered is found."""
+
+import shutil
+import sqlite3
+
+import pandas as pd
+import pytest
+
+from sktally import load_reader, read_to_store
+from sktally.digits._weights import find_model
+from sktally.persist import model_origin
+from sktally.tables import Store, import_edits, verify
+
+
+@pytest.fixture
+def path(scans, tmp_path):
+    for end in (".json", ".safetensors"):
+        shutil.copy(find_model("default").with_suffix(end), tmp_path / f"mine{end}")
+    model = tmp_path / "mine"
+    reader = load_reader("example", model=model)
+    path = tmp_path / "votes.sqlite"
+    read_to_store(reader, scans[:3], path, origin=model_origin(model))
+    rows = {"file": [scans[0]], "field": ["01"], "who": ["ana"], "count": ["7"]}
+    with Store(path) as store:
+        import_edits(store, pd.DataFrame(rows).astype(str))
+    return path
+
+
+def problems(path):
+    with Store(path) as store:
+        return list(verify(store))
+
+
+def tamper(path, statement):
+    """Change a store as somebody would who knows SQLite: triggers out and in again."""
+    base = sqlite3.connect(path)
+    ask = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    triggers = base.execute(ask).fetchall()
+    for name, _ in triggers:
+        base.execute(f"DROP TRIGGER {name}")
+    base.execute(statement)
+    for _, sql in triggers:
+        base.execute(sql)
+    base.commit()
+    base.close()
+
+
+def test_nothing_is_wrong_with_an_untouched_store(path):
+    assert problems(path) == []
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("UPDATE fields SET count = 1 WHERE page = 2 AND place = 0", "pages: row 2"),
+        ("UPDATE fields SET proba = zeroblob(144) WHERE page = 3", "pages: row 3"),
+        ("UPDATE pages SET status = 'rejected' WHERE id = 1", "pages: row 1"),
+        ("UPDATE edits SET count = 8", "edits: row 1"),
+        ("UPDATE runs SET content = '{}'", "runs: row 1"),
+        ("DELETE FROM fields WHERE page = 2 AND place = 1", "pages: row 2"),
+        ("DELETE FROM pages WHERE id = 2", "pages: row 2 was deleted"),
+        ("DELETE FROM edits", "edits: row 1 was deleted"),
+        ("DELETE FROM chain WHERE id = 3", "link 3 is missing"),
+        (
+            "INSERT INTO edits VALUES (9, 'a', 1, '01', 'audit', NULL, 3, 'me', '', "
+            "'station.png', 'today')",
+            "edits: row 9 (station.png) was put in from outside",
+        ),
+    ],
+)
+def test_rows_that_were_altered(path, statement, found):
+    tamper(path, statement)
+    with Store(path) as store:
+        told = list(verify(store, images=False))
+    assert any(text.startswith(found) or found in text for text in told), told
+
+
+def test_a_swapped_image(path, scans):
+    shutil.copy(scans[4], scans[1])
+    assert problems(path) == [f"image: {scans[1]} is not the file that was read"]
+    scans[1].unlink()
+    (found,) = problems(path)
+    assert found.startswith(f"image: {scans[1]} cannot be read")
+
+
+def test_a_swapped_image_that_was_read_again(path, scans, tmp_path):
+    shutil.copy(scans[4], scans[1])
+    model = tmp_path / "mine"
+    reader = load_reader("example", model=model)
+    told = read_to_store(reader, scans[:3], path, origin=model_origin(model))
+    assert (told.read, told.before) == (1, 2)
+    (found,) = problems(path)
+    assert (
+        found == f"image: the file that was read as {scans[1]} is gone or was replaced"
+    )
+
+
+def test_a_moved_image_is_still_the_image(path, scans):
+    shutil.copy(scans[1], scans[1].with_name("moved.png"))
+    reader = load_reader("example", model=path.with_name("mine"))
+    origin = model_origin(path.with_name("mine"))
+    read_to_store(reader, [scans[1].with_name("moved.png")], path, origin=origin)
+    scans[1].unlink()
+    assert problems(path) == []
+
+
+def test_a_changed_model(path):
+    model = path.with_name("mine.json")
+    model.write_text(model.read_text() + "\n")
+    (found,) = problems(path)
+    assert found == f"model of run 1: {model} is not the one that read the pages"
+    path.with_name("mine.safetensors").unlink()
+    (found,) = problems(path)
+    assert "cannot be read" in found
