@@ -230,7 +230,8 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         calls = zip(pages, names, cells, strict=True)
         if effective_n_jobs(self.n_jobs) == 1:
             return cells, [self._crop_one(*call) for call in calls]
-        parallel = Parallel(n_jobs=self.n_jobs, prefer="threads")
+        # threads fill one array, whatever backend joblib is told to use
+        parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
         return cells, parallel(delayed(self._crop_one)(*call) for call in calls)
 
     def _check_params(self) -> None:

@@ -47,6 +47,7 @@ def main() -> None:
     show_default=True,
     help="Processes (store) or threads (table) that crop pages; -1 for all cores.",
 )
+@click.option("--cluster", help="Store: address of a Dask scheduler to read on.")
 @click.option("--rehash", is_flag=True, help="Store: hash files that are known anew.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 @explain
@@ -57,6 +58,7 @@ def read(
     out: str | None,
     recursive: bool,
     jobs: int,
+    cluster: str | None,
     rehash: bool,
     quiet: bool,
 ) -> None:
@@ -77,7 +79,10 @@ def read(
     described = load_form(form)
     pages = list_pages(paths, recursive=recursive)
     if out is not None and is_store_path(out):
-        sys.exit(_read_to_store(described, model, pages, out, jobs, rehash, quiet))
+        how = {"n_jobs": jobs, "cluster": cluster, "rehash": rehash}
+        sys.exit(_read_to_store(described, model, pages, out, how, quiet))
+    if cluster is not None or rehash:
+        raise TallyError("--cluster and --rehash need --out FILE.sqlite, a store")
     if out is not None:
         check_table_path(out, pages)
     from sktally.persist import load_reader
@@ -99,8 +104,7 @@ def _read_to_store(
     model: str,
     pages: list[str],
     out: str,
-    jobs: int,
-    rehash: bool,
+    how: dict[str, Any],
     quiet: bool,
 ) -> int:
     """Read into a store and return the exit status."""
@@ -125,8 +129,7 @@ def _read_to_store(
             pages,
             out,
             origin=model_origin(model),
-            n_jobs=cpu_count() if jobs == -1 else jobs,
-            rehash=rehash,
+            **how | {"n_jobs": cpu_count() if how["n_jobs"] == -1 else how["n_jobs"]},
             progress=show,
         )
     if not quiet:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
@@ -22,10 +22,11 @@ from threadpoolctl import threadpool_limits
 from sktally._validate import check_range
 from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError, TallyError
+from sktally.tables._cluster import Cluster
 from sktally.tables._image import FileState, PageName
 from sktally.tables._origin import identify
 from sktally.tables._records import PageRecord, Run
-from sktally.tables._rows import check_reader, page_rows
+from sktally.tables._rows import PageResult, check_reader, page_results
 from sktally.tables._store import Store
 from sktally.tables._workers import Workers
 
@@ -73,6 +74,7 @@ def read_to_store(
     *,
     origin: dict[str, Any] | None = None,
     n_jobs: int = 1,
+    cluster: str | None = None,
     rehash: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Progress:
@@ -97,6 +99,10 @@ def read_to_store(
     n_jobs : int, default=1
         Processes that crop pages. With 1 all is done in this one, and a file that
         brings a process down ends the reading.
+    cluster : str, optional
+        Address of the scheduler of a Dask cluster, such as "tcp://10.0.0.5:8786". Its
+        workers read pages whole; the paths must lead to the same files there, and
+        sktally must be installed. This process hashes and writes.
     rehash : bool, default=False
         Whether to hash every file anew rather than to believe size, time and inode.
     progress : callable, optional
@@ -149,14 +155,13 @@ def read_to_store(
     with Store(path, make=True) as store, threadpool_limits(1), _interruptible() as ask:
         run, session = store.begin(key, content)
         todo = _Pending(store, run, names, told, rehash)
-        with Workers(reader.steps[:-1], n_jobs) as workers:
-            for records, cells, reports in workers.cropped(_few(todo, ask)):
-                _keep(store, run, session, reader, (records, cells, reports), told)
-                todo.under_way.difference_update(
-                    (record.sha256, record.page.number) for record in records
-                )
-                if progress is not None:
-                    progress(told)
+        for lot, results in _read(reader, _few(todo, ask), n_jobs, cluster):
+            _keep(store, run, session, lot, results, told)
+            todo.under_way.difference_update(
+                (record.sha256, record.page.number) for record in lot
+            )
+            if progress is not None:
+                progress(told)
         told.stopped = ask()
     if progress is not None:
         progress(told)
@@ -259,38 +264,52 @@ def _few(pending: _Pending, stopped: Callable[[], bool]) -> Iterator[list[PageRe
         yield few
 
 
+def _read(
+    reader: Pipeline,
+    lots: Iterable[list[PageRecord]],
+    n_jobs: int,
+    cluster: str | None,
+) -> Iterator[tuple[list[PageRecord], list[PageResult]]]:
+    """Yield each lot of pages with what was read of it, in order."""
+    if cluster is not None:
+        with Cluster(reader, cluster) as machines:
+            yield from machines.read(lots)
+        return
+    with Workers(reader.steps[:-1], n_jobs) as workers:
+        for lot, cells, reports in workers.cropped(lots):
+            yield lot, page_results(reader, cells, reports)
+
+
 def _keep(
     store: Store,
     run: Run,
     session: int,
-    reader: Pipeline,
-    cropped: tuple,
+    lot: list[PageRecord],
+    results: list[PageResult],
     told: Progress,
 ) -> None:
-    """Read the cells of a few pages and write all that is known of them."""
-    records, cells, reports = cropped
-    read = reader[-1].predict_tallies(cells)
+    """Write all that is known of a few pages."""
     good = []
-    for i, (record, report) in enumerate(zip(records, reports, strict=True)):
+    for record, result in zip(lot, results, strict=True):
         told.done += 1
+        report = result.report
         problem = _changed(record) if record.sha256 else report.message
         if problem:
             told.not_read += 1
             store.add_unreadable(run, record.page, problem)
             continue
-        rows = list(page_rows(reader[0].form_, report, read, i))
         is_read = report.status == "ok"
         told.read += is_read
         told.not_read += not is_read
-        told.doubtful += is_read and any(row["status"] != "ok" for row in rows)
+        told.doubtful += is_read and any(row["status"] != "ok" for row in result.rows)
         good.append(
             replace(
                 record,
                 status=report.status,
                 message=report.message,
                 registration=report.registration,
-                rows=rows,
-                proba=read.digit_proba[i] if is_read else None,
+                rows=result.rows,
+                proba=result.proba,
             )
         )
     store.add_pages(run, session, good)

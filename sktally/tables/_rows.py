@@ -7,6 +7,7 @@ Goes out: rows as plain data, in which a count that was not read is None, never 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,26 @@ from sktally.exceptions import TallyError
 from sktally.form import TallyForm
 from sktally.votes import TallyPrediction
 
-__all__ = ["check_reader", "crop_and_clean", "page_rows"]
+__all__ = ["PageResult", "check_reader", "crop_and_clean", "page_results", "page_rows"]
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """What a reader says of one page.
+
+    Attributes
+    ----------
+    report : PageReport
+        What the cropper says of it.
+    rows : list of dict
+        One for each field, see `page_rows`.
+    proba : ndarray of shape (n_fields, n_places, n_classes) or None
+        Probabilities of the classes; None unless it was read.
+    """
+
+    report: PageReport
+    rows: list[dict[str, Any]]
+    proba: np.ndarray | None
 
 
 def check_reader(reader: Any) -> None:
@@ -41,6 +61,22 @@ def crop_and_clean(
         if not hasattr(step, "predict_tallies"):
             cells = step.transform(cells)
     return cells, reports
+
+
+def page_results(
+    reader: Pipeline, cells: np.ndarray, reports: Sequence[PageReport]
+) -> list[PageResult]:
+    """Read cells that were cropped, and return a result for each page."""
+    read = reader[-1].predict_tallies(cells)
+    form = reader[0].form_
+    return [
+        PageResult(
+            report,
+            list(page_rows(form, report, read, i)),
+            read.digit_proba[i] if report.status == "ok" else None,
+        )
+        for i, report in enumerate(reports)
+    ]
 
 
 def page_rows(

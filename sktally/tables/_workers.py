@@ -24,7 +24,7 @@ from sktally.cells import PageReport
 from sktally.tables._records import PageRecord
 from sktally.tables._rows import crop_and_clean
 
-__all__ = ["Workers"]
+__all__ = ["Workers", "names_of", "without_errors"]
 
 _AHEAD = 2  # lots for each process, waiting or done
 _steps: list[tuple[str, Any]] = []
@@ -65,11 +65,11 @@ class Workers:
         """Yield each lot of pages with its cells and reports, in order."""
         if self.n_jobs == 1:
             for lot in lots:
-                yield lot, *_crop(self.steps, _names(lot))
+                yield lot, *_crop(self.steps, names_of(lot))
             return
         ahead: deque[tuple[list[PageRecord], Future]] = deque()
         for lot in lots:
-            ahead.append((lot, self._submit(_names(lot))))
+            ahead.append((lot, self._submit(names_of(lot))))
             if len(ahead) >= _AHEAD * self.n_jobs:
                 yield self._next(ahead)
         while ahead:
@@ -101,7 +101,7 @@ class Workers:
         # whatever else was under way in that pool
         for i, (other, old) in enumerate(ahead):
             if not old.done() or old.exception() is not None:
-                ahead[i] = (other, self._submit(_names(other)))
+                ahead[i] = (other, self._submit(names_of(other)))
         cells = np.concatenate([cells for cells, _ in single])
         return lot, cells, [reports[0] for _, reports in single]
 
@@ -109,7 +109,7 @@ class Workers:
         """Crop a page alone, twice if the process dies."""
         for _ in range(2):
             try:
-                return self._submit(_names([record])).result()
+                return self._submit(names_of([record])).result()
             except BrokenProcessPool:
                 self._end()
         cells, (report,) = self._nothing(record)
@@ -128,13 +128,19 @@ class Workers:
         return cells, [PageReport(record.page.name, "failed", message)]
 
 
-def _names(lot: list[PageRecord]) -> list[str]:
+def names_of(lot: list[PageRecord]) -> list[str]:
+    """Return the names of some pages."""
     return [record.page.name for record in lot]
 
 
 def _crop(steps: list[tuple[str, Any]], names: list[str]) -> Cropped:
     cells, reports = crop_and_clean(steps, names)
-    return cells, [replace(report, error=None) for report in reports]
+    return cells, without_errors(reports)
+
+
+def without_errors(reports: list[PageReport]) -> list[PageReport]:
+    """Return reports without exceptions, which other processes may not know."""
+    return [replace(report, error=None) for report in reports]
 
 
 def _prepare(steps: list[tuple[str, Any]]) -> None:
