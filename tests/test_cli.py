@@ -239,3 +239,22 @@ def test_a_store_is_not_put_beside_scans(scans):
     assert found.exit_code == 2 and "never writes beside its input" in found.stderr
     found = run("status", folder / "votes.sqlite")
     assert found.exit_code == 2 and "there is no file of this name" in found.stderr
+
+
+def test_stations_are_joined(scans, tmp_path):
+    folder, _ = scans
+    store, stations = tmp_path / "votes.sqlite", tmp_path / "stations.csv"
+    stations.write_text("station,district\n0,N\n1,S\n7,S\n")
+    by = ("--stations", stations, "--by", "page([0-9]).jpg")
+    direct = run("read", folder, "--form", "example", "--quiet", *by)
+    assert "1 pages without a station" in direct.stderr
+    assert "1 stations without a page: 7" in direct.stderr
+    assert direct.stdout.splitlines()[1].endswith(",0,N")
+    run("read", folder, "--form", "example", "--out", store)
+    exported = run("export", store, *by)
+    assert exported.stdout.splitlines()[1].endswith(",0,N")
+    assert exported.stderr == direct.stderr
+    wrong = run("read", folder, "--form", "example", "--out", store, *by)
+    assert wrong.exit_code == 2 and "joined to them by `export`" in wrong.stderr
+    wrong = run("read", folder, "--form", "example", "--rehash")
+    assert wrong.exit_code == 2 and "need --out FILE.sqlite" in wrong.stderr

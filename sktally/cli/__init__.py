@@ -13,7 +13,7 @@ import click
 
 from sktally import __version__
 from sktally.cli import _store
-from sktally.cli._common import INTERRUPTED, NOT_ALL_READ, explain, number, say
+from sktally.cli._common import INTERRUPTED, NOT_ALL_READ, explain, number, put, say
 from sktally.exceptions import TallyError
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ def main() -> None:
 )
 @click.option("--cluster", help="Store: address of a Dask scheduler to read on.")
 @click.option("--rehash", is_flag=True, help="Store: hash files that are known anew.")
+@click.option("--stations", help="Table: CSV with a column `station`, see `export`.")
+@click.option("--by", default="stem", show_default=True, help="See `export`.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 @explain
 def read(
@@ -60,6 +62,8 @@ def read(
     jobs: int,
     cluster: str | None,
     rehash: bool,
+    stations: str | None,
+    by: str,
     quiet: bool,
 ) -> None:
     """Read scans (files, folders, patterns) into one row per page and field.
@@ -73,12 +77,14 @@ def read(
     """
     from sktally.form import load_form
     from sktally.pages import list_pages
-    from sktally.tables import check_table_path, read_tallies, write_table
+    from sktally.tables import check_table_path, join_stations, read_tallies
     from sktally.tables._schema import is_store_path
 
     described = load_form(form)
     pages = list_pages(paths, recursive=recursive)
     if out is not None and is_store_path(out):
+        if stations is not None:
+            raise TallyError("--stations: a store is joined to them by `export`")
         how = {"n_jobs": jobs, "cluster": cluster, "rehash": rehash}
         sys.exit(_read_to_store(described, model, pages, out, how, quiet))
     if cluster is not None or rehash:
@@ -91,10 +97,11 @@ def read(
     reader[0].set_params(n_jobs=jobs)
     with _progress(len(pages), quiet) as bar:
         table = read_tallies(reader, pages, progress=bar.update)
-    if out is None:
-        click.echo(table.to_csv(index=False), nl=False)
-    else:
-        write_table(table, out)
+    if stations is not None:
+        table, report = join_stations(table, stations, by=by)
+        for line in report.text.splitlines():
+            say(line)
+    put(table, out)
     unread = _summary(table, out, quiet)
     sys.exit(NOT_ALL_READ if unread else 0)
 

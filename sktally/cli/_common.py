@@ -6,11 +6,14 @@ import sys
 import warnings
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from sktally.exceptions import TallyError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = [
     "INTERRUPTED",
@@ -19,6 +22,7 @@ __all__ = [
     "WRONG",
     "explain",
     "number",
+    "put",
     "say",
 ]
 
@@ -53,3 +57,13 @@ def say(message: object, *_: Any, **__: Any) -> None:
 def number(n: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def put(table: pd.DataFrame, out: str | None) -> None:
+    """Write a table to a file, or as CSV on the screen."""
+    from sktally.tables import write_table
+
+    if out is None:
+        click.echo(table.to_csv(index=False), nl=False)
+    else:
+        write_table(table, out)

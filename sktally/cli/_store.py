@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from sktally.cli._common import WRONG, explain, number, say
+from sktally.cli._common import WRONG, explain, number, put, say
 
 __all__ = ["edits", "export", "show", "status", "verify"]
 
@@ -28,20 +28,37 @@ def status(store: str) -> None:
 @click.command()
 @_STORE
 @click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
+@click.option(
+    "--stations", help="CSV with a column `station`, joined to the pages; see --by."
+)
+@click.option(
+    "--by",
+    default="stem",
+    show_default=True,
+    help="Where a page names its station: stem (of its file name), code (QR or bar "
+    "code on it), or a regular expression with one group for its path.",
+)
 @_RUN
 @explain
-def export(store: str, out: str | None, run: int | None) -> None:
-    """Write what STORE holds: counts as read, reconciled and final side by side."""
-    from sktally.tables import Store, check_table_path, store_table, write_table
+def export(
+    store: str, out: str | None, stations: str | None, by: str, run: int | None
+) -> None:
+    """Write what STORE holds: counts as read, reconciled and final side by side.
+
+    With --stations the columns of each page's station beside them; pages without a
+    station and stations with no page or several are told.
+    """
+    from sktally.tables import Store, check_table_path, join_stations, store_table
 
     if out is not None:
         check_table_path(out)
     with Store(store) as opened:
         table = store_table(opened, opened.run(run))
-    if out is None:
-        click.echo(table.to_csv(index=False), nl=False)
-    else:
-        write_table(table, out)
+    if stations is not None:
+        table, report = join_stations(table, stations, by=by)
+        for line in report.text.splitlines():
+            say(line)
+    put(table, out)
 
 
 @click.command()
@@ -141,7 +158,7 @@ def export_edits(
     store: str, out: str | None, disagreements: bool, run: int | None
 ) -> None:
     """Write all edits of STORE, or the fields on which entries disagree."""
-    from sktally.tables import Store, edits_table, write_table
+    from sktally.tables import Store, edits_table
     from sktally.tables import disagreements as find_disagreements
 
     with Store(store) as opened:
@@ -149,7 +166,4 @@ def export_edits(
             table = find_disagreements(opened, opened.run(run))
         else:
             table = edits_table(opened)
-    if out is None:
-        click.echo(table.to_csv(index=False), nl=False)
-    else:
-        write_table(table, out)
+    put(table, out)

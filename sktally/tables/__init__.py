@@ -11,6 +11,7 @@ from sktally.tables._frame import (
 from sktally.tables._paths import check_store_path
 from sktally.tables._records import Run
 from sktally.tables._show import show_page
+from sktally.tables._stations import StationReport, join_stations, read_codes
 from sktally.tables._status import store_status
 from sktally.tables._store import Store
 from sktally.tables._values import STORE_COLUMNS, disagreements, store_table
@@ -21,12 +22,15 @@ __all__ = [
     "STORE_COLUMNS",
     "Progress",
     "Run",
+    "StationReport",
     "Store",
     "check_store_path",
     "check_table_path",
     "disagreements",
     "edits_table",
     "import_edits",
+    "join_stations",
+    "read_codes",
     "read_tallies",
     "read_to_store",
     "show_page",

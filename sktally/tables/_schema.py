@@ -88,11 +88,12 @@ def explained(path: str | Path) -> Iterator[None]:
     """Turn errors of SQLite into ours, which say what to do."""
     try:
         yield
-    except sqlite3.Error as error:
+    # of a damaged file even the message may be no text
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: {_explain(error)}") from error
 
 
-def _explain(error: sqlite3.Error) -> str:
+def _explain(error: Exception) -> str:
     text = str(error)
     known = {
         "full": "the disk is full; what was committed is kept: free some space and "
@@ -103,6 +104,7 @@ def _explain(error: sqlite3.Error) -> str:
         "unable to open": "it cannot be opened; is the folder there, and may it be "
         "written to? SQLite makes two files beside it",
         "not a database": "not a SQLite file; give the name of a store, or a new one",
+        "can't decode": "the file is damaged; go back to an untouched copy",
         "malformed": "the file is damaged; take a copy of it and try "
         "`sqlite3 FILE .recover`",
         "never changed": "rows of a store are added, never changed",
@@ -154,6 +156,7 @@ def connect(path: str | Path, *, make: bool = False) -> sqlite3.Connection:
 
 
 def _prepare(base: sqlite3.Connection, path: Path) -> None:
+    base.text_factory = _text
     # of a file made to attack: no functions run, no views or triggers of its own
     base.execute("PRAGMA trusted_schema = OFF")
     base.execute("PRAGMA cell_size_check = ON")
@@ -188,6 +191,11 @@ def _prepare(base: sqlite3.Connection, path: Path) -> None:
     except BaseException:
         base.execute("ROLLBACK")
         raise
+
+
+def _text(content: bytes) -> str:
+    """Return text that somebody may have damaged; its hash tells."""
+    return content.decode("utf-8", "backslashreplace")
 
 
 def _statements(script: str) -> Iterator[str]:

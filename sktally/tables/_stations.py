@@ -1,0 +1,268 @@
+"""Join pages to polling stations: by the name of the file, a pattern, or a code.
+
+Comes in: a table of counts and a table of stations. Goes out: the table with the
+columns of the stations, and what did not fit: pages without a station, stations with
+several pages, stations without one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from sktally._validate import check_page
+from sktally.exceptions import PageReadError, TallyError
+from sktally.pages import read_page
+
+__all__ = ["StationReport", "join_stations", "read_codes"]
+
+_KEY = "station"
+_SHOWN = 5  # names in one line
+# OpenCV finds bars of some widths only, which depend on the size of the page.
+_SHRINK = (1, 2, 4)
+
+
+@dataclass(frozen=True)
+class StationReport:
+    """What did not fit.
+
+    Attributes
+    ----------
+    unmatched : list of str
+        Pages without a station in the list.
+    double : dict of str to list of str
+        Stations with several pages, and which.
+    missing : list of str
+        Stations without a page.
+    """
+
+    unmatched: list[str]
+    double: dict[str, list[str]]
+    missing: list[str]
+
+    @property
+    def text(self) -> str:
+        """Say it in a line each; empty if everything fits."""
+        double = [f"{key} ({', '.join(pages)})" for key, pages in self.double.items()]
+        parts = {
+            "pages without a station": self.unmatched,
+            "stations with several pages": double,
+            "stations without a page": self.missing,
+        }
+        return "\n".join(
+            f"{len(names)} {what}: {_few(names)}"
+            for what, names in parts.items()
+            if names
+        )
+
+
+def join_stations(
+    table: pd.DataFrame,
+    stations: str | Path | pd.DataFrame,
+    *,
+    by: str = "stem",
+) -> tuple[pd.DataFrame, StationReport]:
+    """Add the columns of each page's station to a table of counts.
+
+    Parameters
+    ----------
+    table : DataFrame
+        With columns ``file`` and ``page``, from `read_tallies` or `store_table`.
+    stations : str, path or DataFrame
+        A CSV file or table with a column ``station``, each value once, and any others:
+        district, registered voters.
+    by : str, default="stem"
+        Where a page says which station it is of. "stem": the name of its file without
+        folder and ending. "code": a QR or bar code on the page. Anything else is a
+        regular expression with one group, searched for in the path of the file, such
+        as ``"station_([0-9]+)"``.
+
+    Returns
+    -------
+    joined : DataFrame
+        `table` with the columns of the stations, missing where a page has none.
+    report : StationReport
+
+    Raises
+    ------
+    TallyError
+        If the list has no column ``station``, one twice, or a column of the table's;
+        if `by` is no regular expression with a group.
+
+    See Also
+    --------
+    read_codes : Reads the codes on a page.
+
+    Notes
+    -----
+    Stations are compared as text: "0017" is not "17". Which of several pages of a
+    station counts is not decided here; they are all in the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktally.tables import join_stations
+    >>> table = pd.DataFrame({"file": ["a/7.jpg", "a/9.jpg"], "page": 1, "count": 3})
+    >>> stations = pd.DataFrame({"station": ["7", "8"], "district": ["N", "S"]})
+    >>> joined, report = join_stations(table, stations)
+    >>> joined["district"].fillna("?").tolist()
+    ['N', '?']
+    >>> print(report.text)
+    1 pages without a station: a/9.jpg
+    1 stations without a page: 8
+    """
+    listed = _read(stations)
+    clash = sorted(set(map(str, listed)) & set(map(str, table)))
+    if clash:
+        raise TallyError(
+            f"stations: expected columns that the table has not, got "
+            f"{', '.join(clash)}; rename them"
+        )
+    pages = table[["file", "page"]].drop_duplicates().reset_index(drop=True)
+    pages[_KEY] = pd.array(_keys(pages, by, set(listed[_KEY])), dtype="string")
+    known = pages[_KEY].isin(listed[_KEY])
+    named = [_name(*row) for row in pages[["file", "page"]].itertuples(index=False)]
+    groups: dict[str, list[str]] = {}
+    for name, key in zip(named, pages[_KEY], strict=True):
+        groups.setdefault(key, []).append(name)
+    report = StationReport(
+        [name for name, good in zip(named, known, strict=True) if not good],
+        {key: groups[key] for key in listed[_KEY] if len(groups.get(key, [])) > 1},
+        [key for key in listed[_KEY] if key not in groups],
+    )
+    pages = pages[known].merge(listed, on=_KEY, how="left")
+    joined = table.merge(pages, on=["file", "page"], how="left")
+    joined.index = table.index
+    return joined, report
+
+
+def _read(stations: str | Path | pd.DataFrame) -> pd.DataFrame:
+    """Return the list of stations as text, numbers again where all are."""
+    if isinstance(stations, pd.DataFrame):
+        listed, name = stations.copy(), "stations"
+    else:
+        name = str(stations)
+        try:
+            listed = pd.read_csv(stations, dtype={_KEY: "string"}).convert_dtypes()
+        except (OSError, UnicodeError, pd.errors.ParserError) as error:
+            raise TallyError(
+                f"{name}: expected a CSV file in UTF-8, got {str(error)!r}"
+            ) from None
+        except pd.errors.EmptyDataError:
+            raise TallyError(f"{name}: expected a CSV file, got an empty one") from None
+    if _KEY not in listed:
+        raise TallyError(
+            f"{name}: expected a column {_KEY!r}, got {', '.join(map(str, listed))}"
+        )
+    listed[_KEY] = listed[_KEY].astype("string").str.strip()
+    empty = listed[_KEY].isna() | (listed[_KEY] == "")
+    if empty.any():
+        row = int(empty.to_numpy().argmax()) + 2  # the header is row 1
+        raise TallyError(f"{name}: row {row} names no station")
+    twice = listed[_KEY][listed[_KEY].duplicated()].unique()
+    if len(twice):
+        raise TallyError(
+            f"{name}: expected each station once, got more than once: "
+            f"{_few(list(twice))}"
+        )
+    return listed
+
+
+def _keys(pages: pd.DataFrame, by: str, known: set[str]) -> list[str | None]:
+    if by == "stem":
+        return [Path(file).stem for file in pages["file"]]
+    if by == "code":
+        named = pages[["file", "page"]].itertuples(index=False)
+        return [_code(file, page, known) for file, page in named]
+    try:
+        pattern = re.compile(by)
+    except re.error as error:
+        raise TallyError(
+            f"by: expected 'stem', 'code' or a regular expression, got {by!r} ({error})"
+        ) from None
+    if pattern.groups != 1:
+        raise TallyError(
+            f"by: expected a regular expression with one group, such as "
+            f"'station_([0-9]+)', got {by!r} with {pattern.groups}"
+        )
+    found = [pattern.search(file) for file in pages["file"]]
+    return [None if match is None else match[1] for match in found]
+
+
+def _code(file: str, page: int, known: set[str]) -> str | None:
+    """Return the station that a code on the page names, or what a code says, if any."""
+    codes: list[str] = []
+    for name in (file, f"{file}#page={page}"):
+        try:
+            codes = read_codes(read_page(name))
+            break
+        except PageReadError:  # the table says why
+            continue
+    listed = [code for code in codes if code in known] or codes
+    return listed[0] if listed else None
+
+
+def read_codes(page: np.ndarray) -> list[str]:
+    """Read the QR codes and bar codes on a page.
+
+    Parameters
+    ----------
+    page : ndarray of shape (height, width)
+        uint8, grey.
+
+    Returns
+    -------
+    list of str
+        What they say, QR codes first, each once; those that cannot be decoded are left
+        out.
+
+    See Also
+    --------
+    join_stations : Joins pages to stations by them.
+
+    Notes
+    -----
+    OpenCV finds and decodes: QR codes, and of bar codes EAN-8, EAN-13 and UPC-A, whose
+    thinnest bars should be 3 pixels wide or more.
+
+    Examples
+    --------
+    >>> import cv2
+    >>> import numpy as np
+    >>> from sktally.tables import read_codes
+    >>> code = cv2.QRCodeEncoder.create().encode("station 17")
+    >>> code = cv2.resize(code, None, fx=4, fy=4, interpolation=cv2.INTER_NEAREST)
+    >>> page = np.full((400, 300), 255, np.uint8)
+    >>> page[20 : 20 + len(code), 20 : 20 + len(code)] = code
+    >>> read_codes(page)
+    ['station 17']
+    """
+    page = check_page(page)
+    found: list[str] = []
+    for detector in (cv2.QRCodeDetector(), cv2.barcode.BarcodeDetector()):
+        for shrink in _SHRINK:
+            part = 1 / shrink
+            small = cv2.resize(
+                page, None, fx=part, fy=part, interpolation=cv2.INTER_AREA
+            )
+            texts = [text for text in detector.detectAndDecodeMulti(small)[1] if text]
+            found += texts
+            if texts:
+                break
+    return list(dict.fromkeys(found))
+
+
+def _name(file: str, page: int) -> str:
+    return file if page == 1 else f"{file}#page={page}"
+
+
+def _few(names: Iterable[str]) -> str:
+    names = list(names)
+    more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
+    return ", ".join(names[:_SHOWN]) + more
