@@ -1,10 +1,11 @@
-"""Train a block of convolution, batch norm, 2 x 2 max-pool and ReLU in one piece.
+"""Run a block of convolution, batch norm, 2 x 2 max-pool and ReLU in one piece.
 
 `train_block` gives what the separate layers give, in less time on a CPU: no indices
 of maxima are kept, batch norm is applied to the pooled pixels alone, though its
 statistics are those of all pixels, and the gradient takes the place of the images.
-Without a norm, maxima are found on the bits of the floats, pixels that are not pooled
-are not made, and small convolutions are products of matrices.
+Without a norm, and in predictions, for which the norm becomes part of the filters,
+maxima are found on the bits of the floats, pixels that are not pooled are not made, and
+small convolutions are products of matrices.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-__all__ = ["can_train_block", "train_block"]
+__all__ = ["can_run_block", "can_train_block", "run_block", "train_block"]
 
 _PIECE = 64  # images
 _INTEGERS = {
@@ -26,12 +27,42 @@ _INTEGERS = {
 }
 
 
+def _is_known(x: torch.Tensor, pool: nn.Module) -> bool:
+    known = (pool.kind, pool.size, pool.stride) == ("max", 2, 2)
+    return known and pool.activation is torch.relu and x.device.type == "cpu"
+
+
 def can_train_block(x: torch.Tensor, parts: list[nn.Module]) -> bool:
     """Tell whether `train_block` knows a convolution, perhaps a norm, and a pool."""
-    pool = parts[-1]
-    known = (pool.kind, pool.size, pool.stride) == ("max", 2, 2)
-    known = known and pool.activation is torch.relu and x.device.type == "cpu"
-    return known and all(part.training for part in parts) and torch.is_grad_enabled()
+    trains = all(part.training for part in parts) and torch.is_grad_enabled()
+    return trains and _is_known(x, parts[-1])
+
+
+def can_run_block(x: torch.Tensor, parts: list[nn.Module]) -> bool:
+    """Tell whether `run_block` knows a convolution, perhaps a norm, and a pool."""
+    trains = any(part.training for part in parts) or torch.is_grad_enabled()
+    return not trains and _is_known(x, parts[-1])
+
+
+def run_block(x: torch.Tensor, parts: list[nn.Module]) -> torch.Tensor:
+    """Return ``relu(max_pool2d(norm(conv(x)), 2))`` with the norm as it was learnt."""
+    conv, norm = parts[0], parts[1] if len(parts) == 3 else None
+    kind = _kind(x)
+    weight, bias = conv.weight, conv.bias
+    if norm is not None:
+        gain = norm.weight * (norm.running_var + norm.eps).rsqrt()
+        weight = weight * gain[:, None, None, None]
+        bias = (bias - norm.running_mean) * gain + norm.bias
+    by_matrix = _suits_matrix(x, conv)
+    y, _ = _made(x.to(kind), weight.to(kind), bias.to(kind), conv, by_matrix)
+    return _pooled_relu(y)
+
+
+def _kind(x: torch.Tensor) -> torch.dtype:
+    """Return what to compute in."""
+    if torch.is_autocast_enabled("cpu"):
+        return torch.get_autocast_dtype("cpu")
+    return x.dtype
 
 
 def train_block(x: torch.Tensor, parts: list[nn.Module]) -> torch.Tensor:
@@ -40,9 +71,7 @@ def train_block(x: torch.Tensor, parts: list[nn.Module]) -> torch.Tensor:
     A norm learns its running statistics.
     """
     conv, norm = parts[0], parts[1] if len(parts) == 3 else None
-    kind = x.dtype
-    if torch.is_autocast_enabled("cpu"):
-        kind = torch.get_autocast_dtype("cpu")
+    kind = _kind(x)
     images, weight, bias = x.to(kind), conv.weight, conv.bias
     if norm is not None:
         if images.requires_grad or not _is_cheap(conv.weight):
@@ -121,6 +150,15 @@ def _columns(x: torch.Tensor, conv: nn.Conv2d) -> tuple[torch.Tensor, list[int]]
     return found.reshape(math.prod(seen), -1).T, shape
 
 
+def _made(x, weight, bias, conv: nn.Conv2d, by_matrix: bool):
+    """Return convolved images, and the columns that they were made of, if any."""
+    if not by_matrix:
+        return _convolved(x, weight, bias, conv), None
+    columns, shape = _columns(x, conv)
+    y = torch.addmm(bias, columns, weight.permute(0, 2, 3, 1).flatten(1).T)
+    return y.view(*shape, -1).permute(0, 3, 1, 2), columns
+
+
 def _pairs(y: torch.Tensor, dim: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return neighbours along rows (2) or columns (3), without an odd one out."""
     n = y.shape[dim] // 2 * 2
@@ -137,6 +175,10 @@ def _as_integers(y: torch.Tensor) -> torch.Tensor:
     What is below 0 stays below 0, and integers are compared in half the time.
     """
     return y.view(_INTEGERS[y.dtype])
+
+
+def _pooled_relu(y: torch.Tensor) -> torch.Tensor:
+    return _pooled(_as_integers(y)).view(y.dtype).relu_()
 
 
 def _split(g: torch.Tensor, first, second, into) -> None:
@@ -224,21 +266,12 @@ class _Block(torch.autograd.Function):
         ctx.size = _PIECE if _is_cheap(weight) else len(x)
         made = []
         for part in x.split(ctx.size):
-            y, columns = _Block.convolved(ctx, part, weight, bias)
-            made.append(_pooled(_as_integers(y)).view(y.dtype).relu_())
+            y, columns = _made(part, weight, bias, conv, ctx.by_matrix)
+            made.append(_pooled_relu(y))
         z = _joined(made)
         kept = (None, None) if ctx.size < len(x) else (y, columns)
         ctx.save_for_backward(x, weight, bias, z, *kept)
         return z
-
-    @staticmethod
-    def convolved(ctx, x, weight, bias):
-        """Return convolved images, and the columns that they were made of, if any."""
-        if not ctx.by_matrix:
-            return _convolved(x, weight, bias, ctx.conv), None
-        columns, shape = _columns(x, ctx.conv)
-        y = torch.addmm(bias, columns, weight.permute(0, 2, 3, 1).flatten(1).T)
-        return y.view(*shape, -1).permute(0, 3, 1, 2), columns
 
     @staticmethod
     def backward(ctx, g):
@@ -248,7 +281,7 @@ class _Block(torch.autograd.Function):
         found = []
         for part, g_part in zip(x.split(ctx.size), g.split(ctx.size), strict=True):
             if ctx.size < len(x):
-                y, columns = _Block.convolved(ctx, part, weight, bias)
+                y, columns = _made(part, weight, bias, ctx.conv, ctx.by_matrix)
             g_part = _unpooled_(y, g_part)
             found.append(_conv_gradients(ctx, g_part, part, weight, columns))
         d_x, d_weight = zip(*found, strict=True)

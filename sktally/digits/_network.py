@@ -7,7 +7,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktally.digits._block import can_train_block, train_block
+from sktally.digits._block import (
+    can_run_block,
+    can_train_block,
+    run_block,
+    train_block,
+)
 from sktally.digits._layers import ExactLinear, draw_weights
 from sktally.digits._options import blocks_of, smallest_side
 
@@ -218,6 +223,8 @@ class DigitNetwork(nn.Module):
             parts = [getattr(self, name) for name in step]
             if convolves and can_train_block(x, parts):
                 x = train_block(x, parts)
+            elif convolves and can_run_block(x, parts):
+                x = run_block(x, parts)
             else:
                 for part in parts:
                     x = part(x)

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from sktally.digits import _network
-from sktally.digits._block import can_train_block, train_block
+from sktally.digits._block import can_run_block, can_train_block, run_block, train_block
 from sktally.digits._network import DigitNetwork, Pool
 
 
@@ -77,6 +77,25 @@ def test_bfloat16_is_near(channels, norm):
     assert got[0].dtype == torch.bfloat16 and got[2].dtype == torch.float32
     for a, b in zip(got, expected, strict=True):
         assert a is None or (a - b).float().norm() <= 0.1 * b.float().norm()
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("channels", [1, 3, 5])
+@pytest.mark.parametrize("size", [(8, 8), (7, 7), (9, 6)])
+def test_predictions_equal_the_layers(channels, size, norm):
+    parts = block(channels, norm)
+    x = torch.randn(12, channels, *size, dtype=torch.float64)
+    layer_by_layer(x, parts)  # so that the norm has learnt something
+    for part in parts:
+        part.eval()
+    assert not can_run_block(x, parts)  # gradients might be wanted
+    with torch.inference_mode():
+        assert can_run_block(x, parts)
+        got, want = run_block(x, parts), layer_by_layer(x, parts)
+    assert torch.allclose(got, want, rtol=1e-9, atol=1e-9)
+    parts[-1].train()
+    with torch.inference_mode():
+        assert not can_run_block(x, parts)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
