@@ -37,7 +37,7 @@ def pages_of(data: Path, work: str, n: int, seed: int) -> tuple[str, list[str]]:
 
 def workers(n: int) -> LocalCluster:
     """Start workers of one thread each, in processes of their own."""
-    return LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=None)
+    return LocalCluster(n_workers=n, threads_per_worker=1, dashboard_address=":0")
 
 
 def table(store: str) -> bytes:

@@ -149,7 +149,7 @@ def read_to_store(
     """
     check_reader(reader)
     check_range("n_jobs", n_jobs, 1, 512, integer=True)
-    names = [PageName.parse(page) for page in _named(pages)]
+    names = _named(pages)
     key, content = identify(reader, origin)
     told = Progress(len(names))
     with Store(path, make=True) as store, threadpool_limits(1), _interruptible() as ask:
@@ -208,7 +208,7 @@ class _Pending:
         self,
         store: Store,
         run: Run,
-        names: list[PageName],
+        names: list[str | PathLike[str]],
         told: Progress,
         rehash: bool,
     ) -> None:
@@ -220,7 +220,8 @@ class _Pending:
         self.under_way: set[tuple[str, int]] = set()
 
     def __iter__(self) -> Iterator[PageRecord]:
-        for page in self.names:
+        for name in self.names:  # parsed as they come: there may be very many
+            page = PageName.parse(name)
             try:
                 sha256, state = self.store.image_of(page.path, rehash=self.rehash)
             except (OSError, ValueError, PageReadError):
