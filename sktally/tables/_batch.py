@@ -294,7 +294,9 @@ def _keep(
     for record, result in zip(lot, results, strict=True):
         told.done += 1
         report = result.report
-        problem = _changed(record) if record.sha256 else report.message
+        problem = _changed(record)
+        if not record.sha256:  # and what came since could not be known again
+            problem = report.message or problem
         if problem:
             told.not_read += 1
             store.add_unreadable(run, record.page, problem)

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from sktally.exceptions import StoreError
-from sktally.tables._image import PageName, printable
+from sktally.tables._image import PageName
 from sktally.tables._records import Run
 from sktally.tables._store import Store
 
@@ -34,16 +34,21 @@ def find_page(store: Store, run: Run, name: str, number: int | None = None) -> i
     page = PageName.parse(name)
     number = page.number if number is None else number
     shown = f"{name}, page {number}"
-    exact = (
-        "SELECT id FROM pages WHERE run = ? AND number = ? AND (file = ? OR sha256 IN "
-        "(SELECT sha256 FROM files WHERE path = ? OR file = ?))"
+    # the plus keeps SQLite to the index of the name, of which there are few
+    asked = "SELECT id FROM pages WHERE +run = ? AND +number = ? AND "
+    seen = (
+        "SELECT id FROM pages WHERE run = ? AND number = ? AND sha256 IN "
+        "(SELECT sha256 FROM files WHERE "
     )
-    key = (bytes(page.path.absolute()), page.file)
-    found = store.ask(exact, run.id, number, page.file, *key)
+    # what lies there now, before what once went by that name
+    key = bytes(page.path.absolute())
+    found = store.ask(f"{seen} path = ?)", run.id, number, key)
+    if not found:
+        found = store.ask(f"{seen} file = ?)", run.id, number, page.file)
+        found += store.ask(f"{asked} file = ?", run.id, number, page.file)
     if not found and page.path.name == str(page.path):
-        ask = "SELECT id, file FROM pages WHERE run = ? AND number = ? AND file LIKE ?"
-        likely = store.ask(ask, run.id, number, "%" + printable(name))
-        found = [(i,) for i, file in likely if Path(file).name == page.file]
+        found = store.ask(f"{asked} name = ?", run.id, number, page.file)
+    found = sorted(set(found))
     if not found:
         raise StoreError(
             f"{shown}: no such page in run {run.id} of {store.path}; `sktally export` "
@@ -51,8 +56,8 @@ def find_page(store: Store, run: Run, name: str, number: int | None = None) -> i
         )
     if len(found) > 1:
         raise StoreError(
-            f"{shown}: {len(found)} pages of run {run.id} go by that name (a file that "
-            "changed, or several folders); give the whole path"
+            f"{shown}: {len(found)} pages of run {run.id} go by that name; give the "
+            "whole path"
         )
     return int(found[0][0])
 

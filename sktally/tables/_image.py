@@ -56,14 +56,14 @@ class PageName:
 
 
 def printable(text: str) -> str:
-    r"""Return a file name as text; bytes that are none become ``\xNN``.
+    r"""Return a file name, or a message with one, as text; other bytes are ``\xNN``.
 
     Examples
     --------
     >>> printable("caf\udce9.jpg")
     'caf\\xe9.jpg'
     """
-    return os.fsencode(text).decode("utf-8", "backslashreplace")
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def file_sha256(path: Path) -> str:

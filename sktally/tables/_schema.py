@@ -6,6 +6,7 @@ Comes in: a path. Goes out: a connection to a store of the newest version, or a
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,9 +35,9 @@ _STEPS = (
         id INTEGER PRIMARY KEY, session INTEGER NOT NULL REFERENCES sessions,
         run INTEGER NOT NULL REFERENCES runs,
         sha256 TEXT NOT NULL, number INTEGER NOT NULL, file TEXT NOT NULL,
-        status TEXT NOT NULL, message TEXT NOT NULL, tally_quality REAL,
-        method TEXT, turn INTEGER, score REAL, residual REAL, transform TEXT,
-        read_at TEXT NOT NULL, UNIQUE (run, sha256, number)
+        name TEXT NOT NULL, status TEXT NOT NULL, message TEXT NOT NULL,
+        tally_quality REAL, method TEXT, turn INTEGER, score REAL, residual REAL,
+        transform TEXT, read_at TEXT NOT NULL, UNIQUE (run, sha256, number)
     );
     CREATE TABLE fields (
         page INTEGER NOT NULL REFERENCES pages, place INTEGER NOT NULL,
@@ -59,6 +60,9 @@ _STEPS = (
         size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX files_by_image ON files (sha256);
+    CREATE INDEX files_by_name ON files (file);
+    CREATE INDEX pages_by_file ON pages (file);
+    CREATE INDEX pages_by_name ON pages (name);
     CREATE TABLE unreadable (
         run INTEGER NOT NULL REFERENCES runs, file TEXT NOT NULL,
         number INTEGER NOT NULL, message TEXT NOT NULL, tried_at TEXT NOT NULL,
@@ -144,18 +148,60 @@ def connect(path: str | Path, *, make: bool = False) -> sqlite3.Connection:
         )
     if make and not path.parent.is_dir():
         raise StoreError(f"{path}: there is no folder {path.parent}; make it first")
+    if make and not path.exists():
+        _make(path)
+    read_only = not make and not (
+        os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+    )
     with explained(path):
-        base = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        base = _open(path, read_only)
     try:
         with explained(path):
-            _prepare(base, path)
+            _prepare(base, path, read_only)
     except BaseException:
         base.close()
         raise
     return base
 
 
-def _prepare(base: sqlite3.Connection, path: Path) -> None:
+def _make(path: Path) -> None:
+    """Make an empty store under another name, then give it this one.
+
+    So two processes that begin at once find a whole one.
+    """
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    try:
+        with explained(path):
+            base = _open(new, False)
+            try:
+                _prepare(base, new, False)
+            finally:
+                base.close()
+        os.link(new, path)
+    except FileExistsError:
+        pass  # another process was first
+    except OSError:
+        new.replace(path)  # a file system without links
+    finally:
+        for end in ("", "-wal", "-shm"):
+            new.with_name(new.name + end).unlink(missing_ok=True)
+
+
+def _open(path: Path, read_only: bool) -> sqlite3.Connection:
+    if not read_only:
+        return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    rest = path.with_name(path.name + "-wal")
+    if rest.is_file() and rest.stat().st_size:
+        raise StoreError(
+            f"{path}: {rest.name} beside it holds a part of it, and neither can be "
+            "written to; copy both to where you may write"
+        )
+    # no lock and no files beside it
+    name = f"{path.absolute().as_uri()}?immutable=1"
+    return sqlite3.connect(name, uri=True, isolation_level=None)
+
+
+def _prepare(base: sqlite3.Connection, path: Path, read_only: bool) -> None:
     base.text_factory = _text
     # of a file made to attack: no functions run, no views or triggers of its own
     base.execute("PRAGMA trusted_schema = OFF")
@@ -172,6 +218,9 @@ def _prepare(base: sqlite3.Connection, path: Path) -> None:
             f"{path}: expected a store of version {VERSION} or older, got {found}; it "
             "was written by a newer sktally: update yours"
         )
+    if read_only and found == VERSION:
+        _check_tables(base, path)
+        return
     base.execute("PRAGMA journal_mode = WAL")
     # a process may be killed at any moment; if the machine is, the last pages may go
     base.execute("PRAGMA synchronous = NORMAL")

@@ -19,7 +19,7 @@ import numpy as np
 import sktally
 from sktally.exceptions import StoreError
 from sktally.tables._chain import add_link, chain_end
-from sktally.tables._image import FileState, PageName, file_sha256
+from sktally.tables._image import FileState, PageName, file_sha256, printable
 from sktally.tables._records import PageRecord, Run
 from sktally.tables._schema import connect, explained
 
@@ -238,10 +238,12 @@ class Store:
             placed = (found.method, int(found.turn), *numbers, transform)
         quality = record.rows[0].get("tally_quality") if record.rows else None
         made = self.base.execute(
-            f"INSERT INTO pages VALUES (NULL, {', '.join('?' * 14)})",
+            f"INSERT INTO pages VALUES (NULL, {', '.join('?' * 15)})",
             (
                 *(session, run.id, record.sha256, record.page.number),
-                *(record.page.file, record.status, record.message, _number(quality)),
+                *(record.page.file, Path(record.page.file).name, record.status),
+                printable(record.message),
+                _number(quality),
                 *placed,
                 _now(),
             ),
@@ -252,7 +254,8 @@ class Store:
                 f"INSERT INTO fields VALUES ({', '.join('?' * 10)})",
                 (
                     *(made, i, row["field"], row.get("boxes"), row.get("count")),
-                    *(_number(row.get("confidence")), row["status"], row["message"]),
+                    *(_number(row.get("confidence")), row["status"]),
+                    printable(row["message"]),
                     None if found is None else _bytes(found.quads[i]),
                     None if record.proba is None else _bytes(record.proba[i]),
                 ),
@@ -264,7 +267,7 @@ class Store:
         with self.writing():
             self.base.execute(
                 "INSERT OR REPLACE INTO unreadable VALUES (?, ?, ?, ?, ?)",
-                (run.id, page.file, page.number, message, _now()),
+                (run.id, page.file, page.number, printable(message), _now()),
             )
 
     def _forget_unreadable(self, run: Run, page: PageName) -> None:

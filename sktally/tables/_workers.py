@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -149,6 +150,8 @@ def _prepare(steps: list[tuple[str, Any]]) -> None:
     from threadpoolctl import threadpool_limits
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Pillow warns of damaged tags; the message of the page says what is wrong
+    warnings.filterwarnings("ignore", module="PIL")
     cv2.setNumThreads(1)
     threadpool_limits(1)
     _steps[:] = steps

@@ -124,3 +124,14 @@ def test_what_is_no_list_of_edits(store, tmp_path):
     empty.write_bytes(b"file,field\xff\xfe\n")
     with pytest.raises(StoreError, match="expected a CSV file in UTF-8"):
         import_edits(store, empty)
+
+
+def test_a_file_that_was_replaced_is_what_it_is_now(store, reader, scans, made):
+    scans[0].write_bytes(scans[5].read_bytes())
+    read_to_store(reader, scans[:1], store.path)
+    import_edits(store, edits(file=str(scans[0]), count="7"))
+    table = store_table(store)
+    rows = table[(table["file"] == str(scans[0])) & (table["field"] == "01")]
+    assert rows["final"].tolist()[1] == 7 and rows["final"].tolist()[0] != 7
+    with pytest.raises(StoreError, match="2 pages of run 1 go by that name"):
+        import_edits(store, edits(count="8"))

@@ -4,7 +4,10 @@ import os
 import shutil
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,7 +21,14 @@ from sktally import (
     read_tallies,
     read_to_store,
 )
-from sktally.tables import Store, _schema, check_store_path, show_page, store_table
+from sktally.tables import (
+    Store,
+    _schema,
+    check_store_path,
+    show_page,
+    store_table,
+    verify,
+)
 
 
 def table(path, run=None):
@@ -123,6 +133,13 @@ def test_names_in_any_encoding(reader, scans, tmp_path):
     assert told.read == 2
     assert table(path)["file"].iloc[0].endswith(r"caf\xe9 \xff.png")
     assert read_to_store(reader, [odd, long], path).before == 2
+    torn = os.fsdecode(bytes(scans[0].parent) + b"/torn \xff.png")
+    Path(torn).write_bytes(b"no picture")
+    gone = os.fsdecode(bytes(scans[0].parent) + b"/gone \xff.png")
+    assert read_to_store(reader, [torn, gone], path).not_read == 2
+    messages = table(path).groupby("file")["message"].first()
+    assert [r"gone \xff.png" in text for text in messages].count(True) == 1
+    assert [r"torn \xff.png" in text for text in messages].count(True) == 1
 
 
 def test_jobs_change_nothing(reader, scans, tmp_path):
@@ -345,3 +362,40 @@ def test_pages_of_one_file_are_told_apart(reader, made, tmp_path):
     assert (
         "three.tif, page 2: ok" in shown.text and "read again: the same" in shown.text
     )
+
+
+@pytest.mark.slow
+def test_two_processes_read_into_one_store(scans, tmp_path):
+    path = tmp_path / "votes.sqlite"
+    pages = []
+    for i in range(6):
+        for scan in scans:
+            pages.append(scan.with_name(f"{i}_{scan.name}"))
+            pages[-1].write_bytes(scan.read_bytes() + b"\0" * i)
+    command = [sys.executable, "-m", "sktally.cli", "read", str(scans[0].parent)]
+    command += ["--form", "example", "--out", str(path), "--quiet"]
+    both = [subprocess.Popen(command) for _ in range(2)]
+    assert [process.wait(timeout=120) for process in both] == [0, 0]
+    with Store(path) as store:
+        assert store.ask("SELECT COUNT(*) FROM pages") == [(36,)]
+        assert len(store.runs()) == 1
+        assert list(verify(store)) == []
+
+
+def test_a_store_that_cannot_be_written_can_be_read(
+    reader, scans, tmp_path, monkeypatch
+):
+    path = tmp_path / "votes.sqlite"
+    read_to_store(reader, scans[:2], path)
+    before = {p.name for p in tmp_path.iterdir()}
+    # root may write anything, whatever the permissions are
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert len(table(path)) == 12
+    with Store(path) as store:
+        assert list(verify(store)) == []
+        with pytest.raises(StoreError, match="cannot be written to; copy it"):
+            store.begin("a", {})
+    assert {p.name for p in tmp_path.iterdir()} == before
+    path.with_name("votes.sqlite-wal").write_bytes(b"rest")
+    with pytest.raises(StoreError, match="votes.sqlite-wal beside it holds a part"):
+        Store(path)
