@@ -46,15 +46,15 @@ class Progress:
     done : int
         Pages looked at: read now or before, copies, or not readable.
     read, not_read : int
-        Pages read now, and looked at now but not read.
+        Pages read now; pages not read, now or before.
     doubtful : int
         Of those read, how many have a field to look at.
     before : int
-        Pages that were in the store already.
+        Pages that the store held already, be it from this reading.
     copies : int
-        Of pages read before or now, how many lie under another name too.
+        Of these, how many were read under another name.
     stopped : bool
-        Whether reading was interrupted; the same command goes on.
+        Whether it was interrupted.
     """
 
     pages: int
@@ -125,9 +125,8 @@ def read_to_store(
 
     Notes
     -----
-    The first Ctrl-C ends the reading after the pages under way, a second at once. A
-    worker process that dies, for want of memory say, costs the page that kills it
-    twice. The network uses one thread, so that results depend on no number of cores.
+    Ctrl-C ends the reading after the pages under way. A worker process that dies, for
+    want of memory say, costs the page that kills it twice. The network uses one thread.
 
     Examples
     --------
@@ -218,6 +217,7 @@ class _Pending:
         self.told = told
         self.rehash = rehash
         self.under_way: set[tuple[str, int]] = set()
+        self.twins: list[PageRecord] = []
 
     def __iter__(self) -> Iterator[PageRecord]:
         for name in self.names:  # parsed as they come: there may be very many
@@ -228,15 +228,30 @@ class _Pending:
                 # the reader of pages says what is wrong with it
                 yield PageRecord(page, "", FileState(-1, -1, -1))
                 continue
+            record = PageRecord(page, sha256, state)
             key = (sha256, page.number)
-            known = self.store.has_page(self.run, *key)
-            if not known and key not in self.under_way:
+            if key in self.under_way:
+                self.twins.append(record)
+            elif not self._is_known(record):
                 self.under_way.add(key)
-                yield PageRecord(page, sha256, state)
-                continue
+                yield record
+
+    def late(self) -> Iterator[PageRecord]:
+        """Yield those that came while the same page was read, if it was not read."""
+        for record in self.twins:
+            if not self._is_known(record):
+                yield record
+
+    def _is_known(self, record: PageRecord) -> bool:
+        """Tell whether the store holds a page, and count it if so."""
+        page, sha256 = record.page, record.sha256
+        status = self.store.has_page(self.run, sha256, page.number)
+        if status:
             self.told.done += 1
-            self.told.before += known
-            self._note_copy(page, sha256, state)
+            self.told.before += 1
+            self.told.not_read += status != "ok"
+            self._note_copy(page, sha256, record.state)
+        return bool(status)
 
     def _note_copy(self, page: PageName, sha256: str, state: FileState) -> None:
         """Remember a file whose page is known, if it is not known itself."""
@@ -246,6 +261,7 @@ class _Pending:
         if found != [(sha256, state.mtime_ns, state.inode)]:
             with store.writing():
                 store.note_file(page, sha256, state)
+                store.forget_unreadable(self.run, page)
         ask = "SELECT file FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
         first = store.ask(ask, self.run.id, sha256, page.number)
         self.told.copies += not first or first[0][0] != page.file
@@ -253,16 +269,17 @@ class _Pending:
 
 def _few(pending: _Pending, stopped: Callable[[], bool]) -> Iterator[list[PageRecord]]:
     """Yield a few pages at a time, until there are none or reading is to stop."""
-    few: list[PageRecord] = []
-    for record in pending:
-        if stopped():
-            return
-        few.append(record)
-        if len(few) == _TOGETHER:
+    for records in (pending, pending.late()):
+        few: list[PageRecord] = []
+        for record in records:
+            if stopped():
+                return
+            few.append(record)
+            if len(few) == _TOGETHER:
+                yield few
+                few = []
+        if few and not stopped():
             yield few
-            few = []
-    if few and not stopped():
-        yield few
 
 
 def _read(
@@ -295,26 +312,24 @@ def _keep(
         told.done += 1
         report = result.report
         problem = _changed(record)
-        if not record.sha256:  # and what came since could not be known again
+        if report.status == "failed" or not record.sha256:
+            # perhaps not for what its bytes are: it is tried again next time
             problem = report.message or problem
         if problem:
             told.not_read += 1
             store.add_unreadable(run, record.page, problem)
             continue
+        if store.has_page(run, record.sha256, record.page.number):
+            told.before += 1  # a twin, or another process was quicker
+            good.append(record)
+            continue
         is_read = report.status == "ok"
         told.read += is_read
         told.not_read += not is_read
         told.doubtful += is_read and any(row["status"] != "ok" for row in result.rows)
-        good.append(
-            replace(
-                record,
-                status=report.status,
-                message=report.message,
-                registration=report.registration,
-                rows=result.rows,
-                proba=result.proba,
-            )
-        )
+        said: dict[str, Any] = {"status": report.status, "message": report.message}
+        said |= {"rows": result.rows, "proba": result.proba}
+        good.append(replace(record, registration=report.registration, **said))
     store.add_pages(run, session, good)
 
 

@@ -45,8 +45,8 @@ def _hash(base: sqlite3.Connection, last: str, kind: str, ref: int) -> str | Non
     return hashlib.sha256(json.dumps(content, default=_plain).encode()).hexdigest()
 
 
-def _plain(value: object) -> str:
-    return value.hex() if isinstance(value, bytes) else repr(value)
+def _plain(value: bytes) -> dict[str, str]:
+    return {"bytes": value.hex()}  # not to be taken for text
 
 
 def broken_links(base: sqlite3.Connection) -> Iterator[str]:

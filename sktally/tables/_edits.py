@@ -58,7 +58,8 @@ def import_edits(
     Returns
     -------
     added, known : int
-        Rows added, and rows that the store held already, word for word.
+        Rows added, and rows that say, word for word, what that person said last of
+        that field for that purpose.
 
     Raises
     ------
@@ -124,10 +125,12 @@ def import_edits(
             )
         )
     with store.writing():
-        new = [edit for edit in edits if not _is_known(store, edit)]
-        for edit in new:
-            store.add_edit(**edit)
-    return len(new), len(edits) - len(new)
+        new = 0
+        for edit in edits:
+            if not _is_known(store, edit):
+                store.add_edit(**edit)
+                new += 1
+    return new, len(edits) - new
 
 
 def _label(table: object) -> str:
@@ -218,10 +221,13 @@ def _value(
 
 
 def _is_known(store: Store, edit: dict[str, Any]) -> bool:
-    names = [name for name in edit if name != "file"]
-    same = " AND ".join(f"{name} IS ?" for name in names)
-    ask = f"SELECT 1 FROM edits WHERE {same} LIMIT 1"
-    return bool(store.ask(ask, *(edit[name] for name in names)))
+    """Tell whether just that is what a person said last."""
+    last = store.ask(
+        "SELECT boxes, count, why FROM edits WHERE sha256 = ? AND number = ? AND "
+        "field = ? AND purpose = ? AND who = ? ORDER BY id DESC LIMIT 1",
+        *(edit[name] for name in ("sha256", "number", "field", "purpose", "who")),
+    )
+    return last == [(edit["boxes"], edit["count"], edit["why"])]
 
 
 def edits_table(store: Store) -> pd.DataFrame:

@@ -181,7 +181,8 @@ def _make(path: Path) -> None:
     except FileExistsError:
         pass  # another process was first
     except OSError:
-        new.replace(path)  # a file system without links
+        if not path.exists():  # a file system without links
+            new.replace(path)
     finally:
         for end in ("", "-wal", "-shm"):
             new.with_name(new.name + end).unlink(missing_ok=True)
@@ -259,7 +260,7 @@ def _statements(script: str) -> Iterator[str]:
 
 def _check_tables(base: sqlite3.Connection, path: Path) -> None:
     """Raise unless tables, indices and triggers are those of a store."""
-    ask = "SELECT type, name, tbl_name FROM sqlite_master WHERE sql IS NOT NULL"
+    ask = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"
     fresh = sqlite3.connect(":memory:")
     try:
         for step in _STEPS:
@@ -268,7 +269,7 @@ def _check_tables(base: sqlite3.Connection, path: Path) -> None:
     finally:
         fresh.close()
     found = set(base.execute(ask))
-    wrong = sorted(name for _, name, _ in expected ^ found)
+    wrong = sorted({name for _, name, _, _ in expected ^ found})
     if wrong:
         raise StoreError(
             f"{path}: expected the tables of a store, and {', '.join(wrong[:5])} "

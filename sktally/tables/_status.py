@@ -84,7 +84,7 @@ def _of_run(store: Store, run: Run) -> list[str]:
         f"run {run.id}: form {form['name']} ({form['sha256'][:12]}), model "
         f"{model.get('name', '')} ({model['sha256'][:12]})",
         f"  pages: {read} read, {doubtful} of them doubtful{others}, "
-        f"{gone} files that could not be opened, {copies} copies of pages",
+        f"{gone} that could not be opened, {copies} copies of pages",
         "  fields of pages read: "
         + (", ".join(f"{n} {status}" for status, n in fields.items()) or "none"),
     ]

@@ -181,10 +181,11 @@ class Store:
         add_link(self.base, kind, made)
         return made
 
-    def has_page(self, run: Run, sha256: str, number: int) -> bool:
-        """Tell whether a page was read in this run."""
-        ask = "SELECT 1 FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
-        return bool(self.ask(ask, run.id, sha256, number))
+    def has_page(self, run: Run, sha256: str, number: int) -> str:
+        """Return the status of a page that this run holds, or nothing."""
+        ask = "SELECT status FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
+        found = self.ask(ask, run.id, sha256, number)
+        return found[0][0] if found else ""
 
     def image_of(self, path: Path, *, rehash: bool = False) -> tuple[str, FileState]:
         """Return the SHA-256 of a file, and the state that it was in.
@@ -227,7 +228,7 @@ class Store:
                 self.note_file(record.page, record.sha256, record.state)
                 if not self.has_page(run, record.sha256, record.page.number):
                     self._add_page(run, session, record)
-                self._forget_unreadable(run, record.page)
+                self.forget_unreadable(run, record.page)
 
     def _add_page(self, run: Run, session: int, record: PageRecord) -> None:
         found = record.registration
@@ -270,7 +271,8 @@ class Store:
                 (run.id, page.file, page.number, printable(message), _now()),
             )
 
-    def _forget_unreadable(self, run: Run, page: PageName) -> None:
+    def forget_unreadable(self, run: Run, page: PageName) -> None:
+        """Forget that a file could not be read, in a transaction of the caller's."""
         self.base.execute(
             "DELETE FROM unreadable WHERE run = ? AND file = ? AND number = ?",
             (run.id, page.file, page.number),

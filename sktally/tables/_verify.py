@@ -77,8 +77,8 @@ def _images(store: Store) -> Iterator[str]:
         try:
             same = file_sha256(Path(os.fsdecode(key))) == sha256
             found = "" if same else f"image: {file} is not the file that was read"
-        except OSError as error:
-            found = f"image: {file} cannot be read ({error.strerror})"
+        except (OSError, ValueError) as error:
+            found = f"image: {file} cannot be read ({_reason(error)})"
         if found:
             wrong.setdefault(sha256, []).append(found)
         else:
@@ -98,11 +98,15 @@ def _models(store: Store) -> Iterator[str]:
         path = Path(model["path"])
         try:
             same = files_sha256(path) == model["sha256"]
-        except OSError as error:
-            yield f"model of run {run.id}: {path} cannot be read ({error.strerror})"
+        except (OSError, ValueError) as error:
+            yield f"model of run {run.id}: {path} cannot be read ({_reason(error)})"
             continue
         if not same:
             yield f"model of run {run.id}: {path} is not the one that read the pages"
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def files_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ and a page on which the process dies twice is given up.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from sktally.cells import PageReport
+from sktally.exceptions import TallyError
 from sktally.tables._records import PageRecord
 from sktally.tables._rows import crop_and_clean
 
@@ -29,6 +31,8 @@ __all__ = ["Workers", "names_of", "without_errors"]
 
 _AHEAD = 2  # lots for each process, waiting or done
 _steps: list[tuple[str, Any]] = []
+
+logger = logging.getLogger(__name__)
 
 Cropped = tuple[np.ndarray, list[PageReport]]
 
@@ -66,7 +70,7 @@ class Workers:
         """Yield each lot of pages with its cells and reports, in order."""
         if self.n_jobs == 1:
             for lot in lots:
-                yield lot, *_crop(self.steps, names_of(lot))
+                yield lot, *self._crop_here(lot)
             return
         ahead: deque[tuple[list[PageRecord], Future]] = deque()
         for lot in lots:
@@ -98,6 +102,12 @@ class Workers:
             return lot, *future.result()
         except BrokenProcessPool:
             self._end()
+        except TallyError:  # of the form: no other page would fare better
+            raise
+        except Exception:
+            logger.debug(
+                "a lot failed, its pages are cropped one by one", exc_info=True
+            )
         single = [self._one(record) for record in lot]
         # whatever else was under way in that pool
         for i, (other, old) in enumerate(ahead):
@@ -113,20 +123,42 @@ class Workers:
                 return self._submit(names_of([record])).result()
             except BrokenProcessPool:
                 self._end()
-        cells, (report,) = self._nothing(record)
-        return cells, [report]
-
-    def _nothing(self, record: PageRecord) -> Cropped:
-        message = (
-            f"{record.page.name}: the process that read it died, twice; expected a "
-            "page that fits into memory: look at the file, or free some memory"
+            except TallyError:
+                raise
+            except Exception as error:
+                return self._nothing(record, _unexpected(error))
+        return self._nothing(
+            record,
+            "the process that read it died, twice; expected a page that fits into "
+            "memory: look at the file, or free some memory",
         )
+
+    def _crop_here(self, lot: list[PageRecord]) -> Cropped:
+        """Crop in this process, page by page if that fails."""
+        try:
+            return _crop(self.steps, names_of(lot))
+        except TallyError:
+            raise
+        except Exception as error:
+            if len(lot) == 1:
+                return self._nothing(lot[0], _unexpected(error))
+        single = [self._crop_here([record]) for record in lot]
+        cells = np.concatenate([cells for cells, _ in single])
+        return cells, [reports[0] for _, reports in single]
+
+    def _nothing(self, record: PageRecord, why: str) -> Cropped:
+        message = f"{record.page.name}: {why}"
         cropper = self.steps[0][1]
         blank = np.zeros((1, *cropper.form_.box_array().shape[:2]), np.uint8)
         cells = np.zeros((*blank.shape, *cropper.cell_shape_), np.uint8)
         for _, step in self.steps[1:]:
             cells = step.transform(cells)
         return cells, [PageReport(record.page.name, "failed", message)]
+
+
+def _unexpected(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}"
+    return f"an error that sktally did not expect, please report it ({text})"
 
 
 def names_of(lot: list[PageRecord]) -> list[str]:

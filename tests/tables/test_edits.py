@@ -135,3 +135,11 @@ def test_a_file_that_was_replaced_is_what_it_is_now(store, reader, scans, made):
     assert rows["final"].tolist()[1] == 7 and rows["final"].tolist()[0] != 7
     with pytest.raises(StoreError, match="2 pages of run 1 go by that name"):
         import_edits(store, edits(count="8"))
+
+
+def test_a_person_may_go_back_to_what_was_said_before(store):
+    for count in ("13", "14", "13"):
+        assert import_edits(store, edits(count=count)) == (1, 0)
+    assert final(store) == 13
+    twice = pd.concat([edits(count="15"), edits(count="15")])
+    assert import_edits(store, twice) == (1, 1)

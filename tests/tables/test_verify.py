@@ -1,5 +1,6 @@
 """Whatever is altered is found."""
 
+import os
 import shutil
 import sqlite3
 
@@ -54,6 +55,7 @@ def test_nothing_is_wrong_with_an_untouched_store(path):
     [
         ("UPDATE fields SET count = 1 WHERE page = 2 AND place = 0", "pages: row 2"),
         ("UPDATE fields SET proba = zeroblob(144) WHERE page = 3", "pages: row 3"),
+        ("UPDATE fields SET proba = lower(hex(proba)) WHERE page = 1", "pages: row 1"),
         ("UPDATE pages SET status = 'rejected' WHERE id = 1", "pages: row 1"),
         ("UPDATE edits SET count = 8", "edits: row 1"),
         ("UPDATE runs SET content = '{}'", "runs: row 1"),
@@ -79,6 +81,9 @@ def test_a_swapped_image(path, scans):
     shutil.copy(scans[4], scans[1])
     assert problems(path) == [f"image: {scans[1]} is not the file that was read"]
     scans[1].unlink()
+    (found,) = problems(path)
+    assert found.startswith(f"image: {scans[1]} cannot be read")
+    os.mkfifo(scans[1])  # would keep a reader waiting
     (found,) = problems(path)
     assert found.startswith(f"image: {scans[1]} cannot be read")
 
