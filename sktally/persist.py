@@ -291,7 +291,8 @@ def reader_of_run(run: Run) -> Pipeline:
     if form.reference is not None:  # the file beside it is not in the store
         if name not in list_forms():
             raise StoreError(
-                f"run {run.id}: form {name!r} needs its reference file; give --form"
+                f"run {run.id}: form {name!r} is found by a reference file, which is "
+                "not in the store: its pages cannot be read again from there"
             )
         form = load_form(name)
     if form.fingerprint() != content["form"]["sha256"]:

@@ -6,6 +6,7 @@ every mistake in the file and no row.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,13 @@ _SHOWN = 20  # mistakes in one message
 
 def form_of(run: Run) -> TallyForm:
     """Return the form of a run, as it was described then."""
-    return TallyForm.from_dict(tomllib.loads(run.content["form"]["toml"]))
+    try:
+        return TallyForm.from_dict(tomllib.loads(run.content["form"]["toml"]))
+    except (tomllib.TOMLDecodeError, RecursionError, TallyError) as error:
+        raise StoreError(
+            f"run {run.id}: expected the form that its pages were read with, got text "
+            f"that is none ({str(error)[:200]}); go back to an untouched copy"
+        ) from None
 
 
 def import_edits(
@@ -169,7 +176,7 @@ def _edit(
     if not row["who"]:
         raise StoreError("who: expected the name of the person, got nothing")
     number = row.get("page") or None
-    if number is not None and not (number.isdecimal() and int(number) > 0):
+    if number is not None and not re.fullmatch("0*[1-9][0-9]{0,8}", number):
         raise StoreError(f"page: expected 1, 2, ..., got {number!r}")
     page = find_page(store, run, row["file"], None if number is None else int(number))
     n_places = len(form.fields[form.field_names.index(row["field"])].rectangles)

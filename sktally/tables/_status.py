@@ -78,13 +78,19 @@ def _of_run(store: Store, run: Run) -> list[str]:
         "(SELECT file FROM pages WHERE run = ?)",
         *(run.id, run.id),
     )[0][0]
+    replaced = store.ask(
+        "SELECT COUNT(*) FROM pages WHERE run = ? AND sha256 NOT IN "
+        "(SELECT sha256 FROM files)",
+        run.id,
+    )[0][0]
     read = pages.pop("ok", 0)
     others = "".join(f", {n} {status}" for status, n in pages.items())
     lines = [
         f"run {run.id}: form {form['name']} ({form['sha256'][:12]}), model "
         f"{model.get('name', '')} ({model['sha256'][:12]})",
         f"  pages: {read} read, {doubtful} of them doubtful{others}, "
-        f"{gone} that could not be opened, {copies} copies of pages",
+        f"{gone} that could not be opened, {replaced} replaced since, {copies} copies "
+        "of pages",
         "  fields of pages read: "
         + (", ".join(f"{n} {status}" for status, n in fields.items()) or "none"),
     ]

@@ -91,7 +91,9 @@ def final_count(
     return count, False
 
 
-def store_table(store: Store, run: Run | None = None) -> pd.DataFrame:
+def store_table(
+    store: Store, run: Run | None = None, *, replaced: bool = False
+) -> pd.DataFrame:
     """Return all that a run has read, a row for each page and field.
 
     Parameters
@@ -100,6 +102,9 @@ def store_table(store: Store, run: Run | None = None) -> pd.DataFrame:
         An open store.
     run : Run, optional
         By default the one last read in.
+    replaced : bool, default=False
+        Whether to return pages too whose file has other bytes now, and of which no
+        copy was seen: what came in their place would count beside them.
 
     Returns
     -------
@@ -137,19 +142,21 @@ def store_table(store: Store, run: Run | None = None) -> pd.DataFrame:
     >>> folder.cleanup()
     """
     run = run or store.run()
-    rows = list(_rows(store, run))
+    rows = list(_rows(store, run, replaced))
     table = pd.DataFrame(rows, columns=list(STORE_COLUMNS))
     return table.astype(_DTYPES)
 
 
-def _rows(store: Store, run: Run) -> Iterator[tuple[Any, ...]]:
+def _rows(store: Store, run: Run, replaced: bool) -> Iterator[tuple[Any, ...]]:
     edits = edits_of(store)
     last = 0
     ask = (
         "SELECT p.id, p.file, p.number, f.field, f.boxes, f.count, f.confidence, "
         "p.tally_quality, f.status, f.message, p.sha256 "
         "FROM pages p JOIN fields f ON f.page = p.id "
-        "WHERE p.run = ? AND p.id > ? AND p.id <= ? ORDER BY p.id, f.place"
+        "WHERE p.run = ? AND p.id > ? AND p.id <= ? "
+        + ("" if replaced else "AND p.sha256 IN (SELECT sha256 FROM files) ")
+        + "ORDER BY p.id, f.place"
     )
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
     while last < end:

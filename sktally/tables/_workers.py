@@ -82,13 +82,8 @@ class Workers:
 
     def _submit(self, names: list[str]) -> Future:
         if self.pool is None:
-            self.pool = ProcessPoolExecutor(
-                self.n_jobs,
-                # a fork of a process with threads may hang
-                mp_context=multiprocessing.get_context("spawn"),
-                initializer=_prepare,
-                initargs=(self.steps,),
-            )
+            self._start()
+        assert self.pool is not None
         try:
             return self.pool.submit(_work, names)
         except BrokenProcessPool as error:
@@ -96,12 +91,33 @@ class Workers:
             broken.set_exception(error)
             return broken
 
+    def _start(self) -> None:
+        """Start processes, and wait until one is ready: else no page is to blame."""
+        self.pool = ProcessPoolExecutor(
+            self.n_jobs,
+            # a fork of a process with threads may hang
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_prepare,
+            initargs=(self.steps,),
+        )
+        try:
+            self.pool.submit(os.getpid).result()
+        except BrokenProcessPool:
+            self._end()
+            raise TallyError(
+                f"n_jobs={self.n_jobs}: expected processes that start, but they end at "
+                'once; put the call below `if __name__ == "__main__":` in a script, '
+                "free some memory, or give n_jobs=1"
+            ) from None
+
     def _next(self, ahead: deque) -> tuple:
         lot, future = ahead.popleft()
+        broken = False
         try:
             return lot, *future.result()
         except BrokenProcessPool:
             self._end()
+            broken = True
         except TallyError:  # of the form: no other page would fare better
             raise
         except Exception:
@@ -111,7 +127,7 @@ class Workers:
         single = [self._one(record) for record in lot]
         # whatever else was under way in that pool
         for i, (other, old) in enumerate(ahead):
-            if not old.done() or old.exception() is not None:
+            if broken and (not old.done() or old.exception() is not None):
                 ahead[i] = (other, self._submit(names_of(other)))
         cells = np.concatenate([cells for cells, _ in single])
         return lot, cells, [reports[0] for _, reports in single]

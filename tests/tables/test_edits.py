@@ -9,6 +9,7 @@ from sktally.tables import (
     disagreements,
     edits_table,
     import_edits,
+    store_status,
     store_table,
 )
 
@@ -90,6 +91,7 @@ def test_edits_belong_to_the_image(store, reader, scans, tmp_path):
     [
         ({"file": "none.png"}, "row 2: none.png, page 1: no such page in run 1"),
         ({"page": "2"}, "page 2: no such page"),
+        ({"page": "9" * 20}, "page: expected 1, 2, ..., got '9999"),
         ({"page": "two"}, "page: expected 1, 2, ..., got 'two'"),
         ({"field": "99"}, "field: expected one of 01, 02, .*, got '99'"),
         ({"who": ""}, "who: expected the name of the person, got nothing"),
@@ -130,9 +132,12 @@ def test_a_file_that_was_replaced_is_what_it_is_now(store, reader, scans, made):
     scans[0].write_bytes(scans[5].read_bytes())
     read_to_store(reader, scans[:1], store.path)
     import_edits(store, edits(file=str(scans[0]), count="7"))
-    table = store_table(store)
-    rows = table[(table["file"] == str(scans[0])) & (table["field"] == "01")]
-    assert rows["final"].tolist()[1] == 7 and rows["final"].tolist()[0] != 7
+    for replaced, counts in ((False, 1), (True, 2)):
+        table = store_table(store, replaced=replaced)
+        rows = table[(table["file"] == str(scans[0])) & (table["field"] == "01")]
+        assert len(rows) == counts and rows["final"].tolist()[-1] == 7
+    assert rows["final"].tolist()[0] != 7
+    assert "1 replaced since" in store_status(store)
     with pytest.raises(StoreError, match="2 pages of run 1 go by that name"):
         import_edits(store, edits(count="8"))
 

@@ -29,6 +29,7 @@ from sktally.tables import (
     store_table,
     verify,
 )
+from sktally.tables._edits import form_of
 
 
 def table(path, run=None):
@@ -456,3 +457,27 @@ def test_damaged_twins_are_rows_each(reader, scans, tmp_path, n_jobs):
     told = read_to_store(reader, [*torn, scans[0]], path, n_jobs=n_jobs)
     assert (told.read, told.not_read, told.done) == (1, 3, 4)
     assert table(path)["file"].nunique() == 4
+
+
+def test_a_script_that_cannot_start_workers_is_told(scans, tmp_path):
+    script = tmp_path / "unguarded.py"
+    script.write_text(
+        "from sktally import load_reader, read_to_store\n"
+        f"pages = {[str(scan) for scan in scans]}\n"
+        f"store = {str(tmp_path / 'votes.sqlite')!r}\n"
+        "read_to_store(load_reader('example'), pages, store, n_jobs=2)\n"
+    )
+    found = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    assert found.returncode == 1
+    assert "n_jobs=2: expected processes that start" in found.stderr
+    assert len(table(tmp_path / "votes.sqlite")) == 0  # no page is to blame
+
+
+def test_a_form_that_was_tampered_with(reader, scans, tmp_path):
+    path = tmp_path / "votes.sqlite"
+    read_to_store(reader, scans[:1], path)
+    with Store(path) as store:
+        run = store.run()
+    run.content["form"]["toml"] = "name = "
+    with pytest.raises(StoreError, match="run 1: expected the form that its pages"):
+        form_of(run)
