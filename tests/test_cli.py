@@ -258,3 +258,7 @@ def test_stations_are_joined(scans, tmp_path):
     assert wrong.exit_code == 2 and "joined to them by `export`" in wrong.stderr
     wrong = run("read", folder, "--form", "example", "--rehash")
     assert wrong.exit_code == 2 and "need --out FILE.sqlite" in wrong.stderr
+    stations.write_text("name\n0\n")
+    wrong = run("read", folder, "--form", "example", "--stations", stations)
+    assert wrong.exit_code == 2 and "expected a column 'station'" in wrong.stderr
+    assert wrong.stdout == ""  # before anything was read

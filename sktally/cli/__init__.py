@@ -13,7 +13,16 @@ import click
 
 from sktally import __version__
 from sktally.cli import _store
-from sktally.cli._common import INTERRUPTED, NOT_ALL_READ, explain, number, put, say
+from sktally.cli._common import (
+    INTERRUPTED,
+    NOT_ALL_READ,
+    check_stations,
+    explain,
+    joined,
+    number,
+    put,
+    say,
+)
 from sktally.exceptions import TallyError
 
 if TYPE_CHECKING:
@@ -77,7 +86,7 @@ def read(
     """
     from sktally.form import load_form
     from sktally.pages import list_pages
-    from sktally.tables import check_table_path, join_stations, read_tallies
+    from sktally.tables import check_table_path, read_tallies
     from sktally.tables._schema import is_store_path
 
     described = load_form(form)
@@ -91,16 +100,15 @@ def read(
         raise TallyError("--cluster and --rehash need --out FILE.sqlite, a store")
     if out is not None:
         check_table_path(out, pages)
+    if stations is not None:  # a slip in the list must not cost the reading
+        check_stations(stations, by)
     from sktally.persist import load_reader
 
     reader = load_reader(described, model=model)
     reader[0].set_params(n_jobs=jobs)
     with _progress(len(pages), quiet) as bar:
         table = read_tallies(reader, pages, progress=bar.update)
-    if stations is not None:
-        table, report = join_stations(table, stations, by=by)
-        for line in report.text.splitlines():
-            say(line)
+    table = joined(table, stations, by)
     put(table, out)
     unread = _summary(table, out, quiet)
     sys.exit(NOT_ALL_READ if unread else 0)

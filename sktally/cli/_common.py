@@ -20,7 +20,9 @@ __all__ = [
     "NOT_ALL_READ",
     "USAGE",
     "WRONG",
+    "check_stations",
     "explain",
+    "joined",
     "number",
     "put",
     "say",
@@ -57,6 +59,27 @@ def say(message: object, *_: Any, **__: Any) -> None:
 def number(n: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def joined(table: pd.DataFrame, stations: str | None, by: str) -> pd.DataFrame:
+    """Return a table with its stations, if any, and say what did not fit."""
+    from sktally.tables import join_stations
+
+    if stations is None:
+        return table
+    table, report = join_stations(table, stations, by=by)
+    for line in report.text.splitlines():
+        say(line)
+    return table
+
+
+def check_stations(stations: str, by: str) -> None:
+    """Raise unless a table of any pages can be joined to a list of stations."""
+    import pandas as pd
+
+    from sktally.tables import COLUMNS, join_stations
+
+    join_stations(pd.DataFrame(columns=list(COLUMNS)), stations, by=by)
 
 
 def put(table: pd.DataFrame, out: str | None) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from sktally.cli._common import WRONG, explain, number, put, say
+from sktally.cli._common import WRONG, explain, joined, number, put, say
 
 __all__ = ["edits", "export", "show", "status", "verify"]
 
@@ -48,16 +48,13 @@ def export(
     With --stations the columns of each page's station beside them; pages without a
     station and stations with no page or several are told.
     """
-    from sktally.tables import Store, check_table_path, join_stations, store_table
+    from sktally.tables import Store, check_table_path, store_table
 
     if out is not None:
         check_table_path(out)
     with Store(store) as opened:
         table = store_table(opened, opened.run(run))
-    if stations is not None:
-        table, report = join_stations(table, stations, by=by)
-        for line in report.text.splitlines():
-            say(line)
+    table = joined(table, stations, by)
     put(table, out)
 
 

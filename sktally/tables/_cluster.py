@@ -18,7 +18,7 @@ from sktally.cells import PageReport
 from sktally.exceptions import TallyError
 from sktally.tables._records import PageRecord
 from sktally.tables._rows import PageResult, crop_and_clean, page_results
-from sktally.tables._workers import names_of, without_errors
+from sktally.tables._workers import names_of, unexpected, without_errors
 
 __all__ = ["Cluster"]
 
@@ -51,6 +51,14 @@ class Cluster:
         # as a task, not as data: it can be made again if all who hold it die
         content = pickle.dumps(self.reader)
         self.shared = self.client.submit(pickle.loads, content, pure=False)
+        try:
+            self.client.submit(_is_there, self.shared, pure=False).result()
+        except Exception as error:
+            self.client.close()
+            raise TallyError(
+                f"cluster: expected workers of {self.address} that can read, got "
+                f"{type(error).__name__}: {error}; install the same sktally there"
+            ) from None
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -73,12 +81,12 @@ class Cluster:
         return self.client.submit(_work, self.shared, names_of(lot), pure=False)
 
     def _next(self, ahead: deque) -> tuple[list[PageRecord], list[PageResult]]:
-        from distributed import KilledWorker
-
         lot, future = ahead.popleft()
         try:
             return lot, future.result()
-        except KilledWorker:
+        except TallyError:  # of the form: no other page would fare better
+            raise
+        except Exception:  # KilledWorker, or what nobody expected
             return lot, [self._one(record) for record in lot]
 
     def _one(self, record: PageRecord) -> PageResult:
@@ -87,12 +95,16 @@ class Cluster:
 
         try:
             return self._submit([record]).result()[0]
+        except TallyError:
+            raise
         except KilledWorker:
-            pass
-        message = (
-            f"{record.page.name}: every worker that read it died; expected a page that "
-            "fits into memory: look at the file, or give the workers more"
-        )
+            why = (
+                "every worker that read it died; expected a page that fits into "
+                "memory: look at the file, or give the workers more"
+            )
+        except Exception as error:
+            why = unexpected(error)
+        message = f"{record.page.name}: {why}"
         report = PageReport(record.page.name, "failed", message)
         names = self.reader[0].form_.field_names
         rows = [{"field": n, "status": "failed", "message": message} for n in names]
@@ -116,6 +128,10 @@ def _connect(address: str) -> Any:
             "scheduler` and `dask worker ADDRESS`"
         ) from None
     return client
+
+
+def _is_there(reader: Pipeline) -> bool:
+    return reader is not None
 
 
 def _work(reader: Pipeline, names: list[str]) -> list[PageResult]:

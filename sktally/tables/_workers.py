@@ -27,7 +27,7 @@ from sktally.exceptions import TallyError
 from sktally.tables._records import PageRecord
 from sktally.tables._rows import crop_and_clean
 
-__all__ = ["Workers", "names_of", "without_errors"]
+__all__ = ["Workers", "names_of", "unexpected", "without_errors"]
 
 _AHEAD = 2  # lots for each process, waiting or done
 _steps: list[tuple[str, Any]] = []
@@ -142,7 +142,7 @@ class Workers:
             except TallyError:
                 raise
             except Exception as error:
-                return self._nothing(record, _unexpected(error))
+                return self._nothing(record, unexpected(error))
         return self._nothing(
             record,
             "the process that read it died, twice; expected a page that fits into "
@@ -157,7 +157,7 @@ class Workers:
             raise
         except Exception as error:
             if len(lot) == 1:
-                return self._nothing(lot[0], _unexpected(error))
+                return self._nothing(lot[0], unexpected(error))
         single = [self._crop_here([record]) for record in lot]
         cells = np.concatenate([cells for cells, _ in single])
         return cells, [reports[0] for _, reports in single]
@@ -172,7 +172,8 @@ class Workers:
         return cells, [PageReport(record.page.name, "failed", message)]
 
 
-def _unexpected(error: Exception) -> str:
+def unexpected(error: Exception) -> str:
+    """Say what happened to a page that was not foreseen."""
     text = f"{type(error).__name__}: {error}"
     return f"an error that sktally did not expect, please report it ({text})"
 

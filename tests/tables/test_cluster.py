@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
 
-from sktally import TallyError, read_to_store
+from sktally import TallyError, load_reader, read_to_store
 from sktally.tables import Store, store_table
 
 distributed = pytest.importorskip("distributed")
@@ -88,3 +88,17 @@ def test_search_and_reading_inside_joblib(reader, scans, made, cluster):
 
 def _share_read(estimator, X, y):
     return float((estimator.predict(X) >= 0).mean())
+
+
+def test_workers_that_do_not_know_the_reader(scans, tmp_path, cluster, monkeypatch):
+    (tmp_path / "elsewhere.py").write_text(
+        "from sktally import TallyCropper\nclass Mine(TallyCropper):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)  # here, not where the workers are
+    from elsewhere import Mine
+
+    mine = load_reader("example")
+    mine.steps[0] = ("crop", Mine("example").fit())
+    path, address = tmp_path / "a.sqlite", cluster.scheduler_address
+    with pytest.raises(TallyError, match="that can read, got ModuleNotFoundError"):
+        read_to_store(mine, scans, path, cluster=address)
