@@ -11,18 +11,28 @@ a page takes 0.197 bytes a pixel: matched against the ten official scans of
 indonesia-2019-c1, which encoded alike (grey, quality 85) take 0.196 to 0.226 bytes a
 pixel and decode in 2.0 to 2.3 ms a megapixel. Both figures are printed for those
 scans too, in the same run. ``--grain 0`` leaves the pages clean.
+
+The same pages are then read from PNG, from TIFF in black and white (group 4 fax, cut at
+Otsu's level; clean, as grain is no matter for fax) and from a PDF of the JPEGs, each
+against a bare decoder of its kind: OpenCV, and PDFium drawing the page at the scan's
+resolution. ``--profile`` shows where the time of JPEGs goes, by function and layer.
 """
 
+import cProfile
 import os
+import pstats
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
 
 import cv2
 import numpy as np
+import torch
 from common import arguments, print_versions
+from PIL import Image
 
 from sktally import TallyForm, load_reader, make_tally_pages
 from sktally.pages import register_page
@@ -96,77 +106,154 @@ def decode(raw: np.ndarray) -> np.ndarray:
     return cv2.imdecode(raw, cv2.IMREAD_GRAYSCALE)
 
 
-args = arguments(
-    __doc__,
-    pages={"type": int, "default": 12},
-    rounds={"type": int, "default": 41},
-    model={"default": "default"},
-    grain={"type": float, "default": 0.197, "help": "bytes a pixel; 0 for clean pages"},
-)
-import torch
-
-torch.set_num_threads(1)
-cv2.setNumThreads(1)
-print_versions(args.seed)
-form = big_form()
-made = make_tally_pages(args.pages, form=form, random_state=args.seed)
-holder = tempfile.TemporaryDirectory()  # removed when the script ends
-folder = Path(holder.name)
-paths = []
-for i, page in enumerate(made.pages):
-    paths.append(str(folder / f"{i:03d}.jpg"))
-    encode_grainy(page, args.grain, args.seed + i).tofile(paths[-1])
-scans = sorted((args.data / "indonesia-2019-c1" / "pages").iterdir())
-scans = [encode(cv2.imread(str(scan), cv2.IMREAD_GRAYSCALE)) for scan in scans]
-print_weight("official scans", scans)
-print_weight("these pages", [np.fromfile(path, np.uint8) for path in paths])
-print(f"{args.pages} pages of {made.pages[0].shape}, {args.rounds} rounds")
-reader = load_reader(form, model=args.model)
-cropper, between, aggregator = reader[0], reader[1:-1], reader[-1]
-truth = made.counts
-steps = ["decode", "read", "register", "crop", "normalize", "network"]
-times = {step: [] for step in steps}
+def decode_file(path: str) -> np.ndarray:
+    """Decode a picture as a bare OpenCV user would."""
+    return decode(np.fromfile(path, np.uint8))
 
 
-def timed(step, call, *inputs):
-    """Call and keep the seconds per page."""
-    started = time.perf_counter()
-    result = call(*inputs)
-    times[step].append((time.perf_counter() - started) / args.pages)
-    return result
+def draw_pdf(name: str) -> np.ndarray:
+    """Draw a page of a PDF as a bare PDFium user would, at 200 dots an inch."""
+    import pypdfium2
+
+    path, page = name.split("#page=")
+    with pypdfium2.PdfDocument(path) as pdf:
+        bitmap = pdf[int(page) - 1].render(scale=200 / 72, grayscale=True)
+        return bitmap.to_numpy()
 
 
-def register_all(pages):
-    """Register every page."""
-    return [register_page(page, form) for page in pages]
+def written(pages: list[np.ndarray], jpegs: list[str], folder: Path, kind: str):
+    """Write pages as files of another kind; return their names and a bare decoder."""
+    names = [str(folder / f"{i:03d}.{kind}") for i in range(len(pages))]
+    if kind == "png":
+        for name, jpeg in zip(names, jpegs):
+            cv2.imwrite(name, decode_file(jpeg))
+    elif kind == "tiff":
+        for name, page in zip(names, pages):
+            black = cv2.threshold(page, 0, 255, cv2.THRESH_OTSU)[1]
+            bits = Image.fromarray(black).convert("1", dither=Image.Dither.NONE)
+            bits.save(name, compression="group4")
+    else:
+        first, *others = [Image.open(jpeg) for jpeg in jpegs]
+        path = str(folder / "all.pdf")
+        first.save(path, save_all=True, append_images=others, resolution=200)
+        return [f"{path}#page={i + 1}" for i in range(len(pages))], draw_pdf
+    return names, decode_file
 
 
-for round_ in range(args.rounds + 1):
-    timed("decode", lambda: [decode(np.fromfile(path, np.uint8)) for path in paths])
-    pages = timed("read", lambda: [cropper._open(path, path)[0] for path in paths])
-    timed("register", register_all, pages)
-    cells = timed("crop", cropper.transform, paths)
-    flat = timed("normalize", between.transform, cells)
-    read = timed("network", aggregator.predict_tallies, flat)
-    if round_ == 0:  # warm-up
-        times = {step: [] for step in steps}
+class Timed:
+    """Time the steps of reading some pages, alternating with a bare decoder."""
 
-median = {step: 1000 * np.median(values) for step, values in times.items()}
-decode_ms = np.array(times["decode"])
-rest = np.array(times["crop"]) + np.array(times["normalize"])
-network = np.array(times["network"])
-shown = {step: round(float(value), 2) for step, value in median.items()}
-print("milliseconds a page (medians): ", shown)
-print(
-    "crop holds read, register and sampling: sampling =",
-    round(median["crop"] - median["read"] - median["register"], 2),
-)
-print(f"pages are decoded to {pages[0].shape} for cells of {cropper.cell_shape_}")
-print(f"counts exact: {(read.counts == truth).mean():.3f} of {truth.size}")
-print(f"pages per second, one thread: {1 / np.median(rest + network):.1f}")
-for name, ratio in [
-    ("(all but the network) / decode", rest / decode_ms),
-    ("network / decode", network / decode_ms),
-]:
-    low, mid, high = np.quantile(ratio, [0, 0.5, 1])
-    print(f"{name}: median {mid:.2f} (min {low:.2f}, max {high:.2f})")
+    def __init__(self, reader, names: list[str], bare: Callable) -> None:
+        self.reader = reader
+        self.names = names
+        self.bare = bare
+        self.times: dict[str, list[float]] = {}
+
+    def step(self, name: str, call: Callable, *inputs):
+        """Call and keep the milliseconds a page."""
+        started = time.perf_counter()
+        result = call(*inputs)
+        spent = 1000 * (time.perf_counter() - started) / len(self.names)
+        self.times.setdefault(name, []).append(spent)
+        return result
+
+    def round(self):
+        """Decode and read all pages once."""
+        cropper, form = self.reader[0], self.reader[0].form_
+        self.step("decode", lambda: [self.bare(name) for name in self.names])
+        opened = self.step(
+            "read", lambda: [cropper._open(name, name)[0] for name in self.names]
+        )
+        self.step("register", lambda: [register_page(page, form) for page in opened])
+        self.sizes = {page.shape for page in opened}
+        cells = self.step("crop", cropper.transform, self.names)
+        flat = self.step("normalize", self.reader[1:-1].transform, cells)
+        return self.step("network", self.reader[-1].predict_tallies, flat)
+
+    def run(self, rounds: int):
+        """Warm up, then time so many rounds; return what was read."""
+        read = self.round()
+        self.times.clear()
+        for _ in range(rounds):
+            self.round()
+        return read
+
+    def tell(self) -> None:
+        """Print medians and ratios."""
+        times = {step: np.array(spent) for step, spent in self.times.items()}
+        median = {step: float(np.median(spent)) for step, spent in times.items()}
+        shown = {step: round(value, 2) for step, value in median.items()}
+        print("milliseconds a page (medians): ", shown)
+        sampling = median["crop"] - median["read"] - median["register"]
+        print(f"crop holds read, register and sampling: sampling = {sampling:.2f}")
+        print(f"pages are decoded to {self.sizes} for cells of", end=" ")
+        print(self.reader[0].cell_shape_)
+        rest = times["crop"] + times["normalize"]
+        whole = np.median(rest + times["network"])
+        print(f"pages per second, one thread: {1000 / whole:.1f}")
+        for name, ratio in [
+            ("(all but the network) / decode", rest / times["decode"]),
+            ("network / decode", times["network"] / times["decode"]),
+        ]:
+            low, mid, high = np.quantile(ratio, [0, 0.5, 1])
+            print(f"{name}: median {mid:.2f} (min {low:.2f}, max {high:.2f})")
+
+
+def show_profile(reader, names: list[str], rounds: int) -> None:
+    """Print the functions and layers that take most time."""
+    profile = cProfile.Profile()
+    for _ in range(rounds):
+        cells = profile.runcall(reader[:-1].transform, names)
+    print("\nall but the network, own time by function (profiled, so slower):")
+    pstats.Stats(profile).strip_dirs().sort_stats("tottime").print_stats(16)
+    with torch.profiler.profile() as layers:
+        for _ in range(rounds):
+            reader[-1].predict_tallies(cells)
+    print("the network, own time by operation:")
+    found = layers.key_averages()
+    print(found.table(sort_by="self_cpu_time_total", row_limit=8))
+
+
+def main() -> None:
+    """Time all kinds of files."""
+    args = arguments(
+        __doc__,
+        pages={"type": int, "default": 12},
+        rounds={"type": int, "default": 41},
+        model={"default": "default"},
+        grain={"type": float, "default": 0.197, "help": "bytes a pixel; 0 for clean"},
+        kinds={"nargs": "*", "default": ["png", "tiff", "pdf"], "help": "after JPEG"},
+        profile={"action": "store_true"},
+    )
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    print_versions(args.seed)
+    form = big_form()
+    made = make_tally_pages(args.pages, form=form, random_state=args.seed)
+    reader = load_reader(form, model=args.model)
+    scans = sorted((args.data / "indonesia-2019-c1" / "pages").iterdir())
+    scans = [encode(cv2.imread(str(scan), cv2.IMREAD_GRAYSCALE)) for scan in scans]
+    print_weight("official scans", scans)
+    with tempfile.TemporaryDirectory() as holder:
+        folder = Path(holder)
+        jpegs = [str(folder / f"{i:03d}.jpg") for i in range(args.pages)]
+        for i, (page, name) in enumerate(zip(made.pages, jpegs)):
+            encode_grainy(page, args.grain, args.seed + i).tofile(name)
+        print_weight("these pages", [np.fromfile(name, np.uint8) for name in jpegs])
+        print(f"{args.pages} pages of {made.pages[0].shape}, {args.rounds} rounds")
+        for kind in ["jpeg", *args.kinds]:
+            names, bare = jpegs, decode_file
+            if kind != "jpeg":
+                names, bare = written(made.pages, jpegs, folder, kind)
+            print(f"\n{kind}, decoded bare by {bare.__name__}:")
+            timed = Timed(reader, names, bare)
+            read = timed.run(args.rounds)
+            right = (read.counts == made.counts).mean()
+            print(f"counts exact: {right:.3f} of {made.counts.size}")
+            timed.tell()
+        if args.profile:
+            show_profile(reader, jpegs, 5)
+
+
+if __name__ == "__main__":
+    main()

@@ -139,14 +139,16 @@ def _read_to_store(
                 read=told.read, doubtful=told.doubtful, not_read=told.not_read
             )
 
-        told = read_to_store(
-            reader,
-            pages,
-            out,
-            origin=model_origin(model),
-            **how | {"n_jobs": cpu_count() if how["n_jobs"] == -1 else how["n_jobs"]},
-            progress=show,
-        )
+        if how["n_jobs"] == -1:
+            how = how | {"n_jobs": cpu_count()}
+        origin = model_origin(model)
+        try:
+            told = read_to_store(
+                reader, pages, out, origin=origin, **how, progress=show
+            )
+        except KeyboardInterrupt:  # the second one: pages under way are lost
+            say("stopped at once; the same command goes on")
+            return INTERRUPTED
     if not quiet:
         click.echo(
             f"{number(told.pages, 'page')}: {told.read} read now ({told.doubtful} of "

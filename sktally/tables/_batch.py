@@ -32,7 +32,7 @@ from sktally.tables._workers import Workers
 
 __all__ = ["Progress", "read_to_store"]
 
-_TOGETHER = 8  # pages cropped and read at once
+_TOGETHER = 16  # pages cropped and read at once: fills the batches of the network
 
 
 @dataclass

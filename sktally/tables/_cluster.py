@@ -135,7 +135,10 @@ def _is_there(reader: Pipeline) -> bool:
 
 
 def _work(reader: Pipeline, names: list[str]) -> list[PageResult]:
-    """Crop and read a few pages, on a worker."""
+    """Crop and read a few pages, on a worker, with one thread."""
+    import cv2
+
+    cv2.setNumThreads(1)  # for good: other cores have tasks of their own, as of OpenMP
     with threadpool_limits(1):
         cells, reports = crop_and_clean(reader, names)
         return page_results(reader, cells, without_errors(reports))

@@ -52,11 +52,15 @@ class Workers:
         self.steps = steps
         self.n_jobs = n_jobs
         self.pool: ProcessPoolExecutor | None = None
+        self.others = set(multiprocessing.active_children())
 
     def __enter__(self) -> Workers:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is KeyboardInterrupt:  # not even after the pages under way
+            for process in set(multiprocessing.active_children()) - self.others:
+                process.kill()
         self._end()
 
     def _end(self) -> None:

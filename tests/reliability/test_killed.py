@@ -44,6 +44,14 @@ def alive(pid):
     return stat.rsplit(")", 1)[1].split()[0] != "Z"
 
 
+def all_end(pids):
+    """Tell whether all processes end within some seconds."""
+    deadline = time.monotonic() + 10
+    while any(map(alive, pids)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not any(map(alive, pids))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -68,17 +76,16 @@ def test_killed_and_resumed_is_as_undisturbed(scans, sizes, tmp_path, jobs):
     assert rows(path) == rows(undisturbed)
     with Store(path) as store:
         assert list(verify(store)) == []
-    deadline = time.monotonic() + 10
-    while any(map(alive, orphans)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(map(alive, orphans))  # no worker outlives its parent
+    assert all_end(orphans)  # no worker outlives its parent
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="signals of POSIX")
-def test_interrupted_ends_cleanly_and_goes_on(scans, tmp_path):
+@pytest.mark.parametrize("jobs", [1, 2])
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupted_ends_cleanly_and_goes_on(scans, tmp_path, jobs, times):
     path = tmp_path / "votes.sqlite"
-    process = subprocess.Popen(command(scans, path, jobs=2), stderr=subprocess.PIPE)
+    process = subprocess.Popen(command(scans, path, jobs=jobs), stderr=subprocess.PIPE)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:  # until the first pages are in
         time.sleep(0.05)
@@ -86,10 +93,15 @@ def test_interrupted_ends_cleanly_and_goes_on(scans, tmp_path):
             with Store(path) as store:
                 if store.ask("SELECT COUNT(*) FROM pages")[0][0]:
                     break
-    process.send_signal(signal.SIGINT)
+    workers = workers_of(process.pid)
+    for _ in range(times):  # the second does not wait for the pages under way
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.05)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130, told
     assert b"the same command goes on" in told
+    assert b"Traceback" not in told
+    assert all_end(workers)
     assert subprocess.run(command(scans, path, jobs=1)).returncode == 0
     with Store(path) as store:
         n = len(list(scans.iterdir()))
