@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-__all__ = ["SPECK", "CleanCells", "Pieces"]
+__all__ = ["SPECK", "CleanCells", "Pieces", "pile_up"]
 
 # All lengths are shares of the cell's side, chosen by looking at pages 1-250 of
 # indonesia-2024 and at synthetic cells.
@@ -48,7 +48,7 @@ class Pieces:
 
     def __init__(self, dark: np.ndarray, inked: np.ndarray) -> None:
         n, self.height, self.width = dark.shape
-        self.dark, inked = _pile_up(dark), _pile_up(inked)
+        self.dark, inked = pile_up(dark), pile_up(inked)
         self.pixels, self.piece, n_pieces = _label(inked)
         # Pixels come row by row: of each piece the first is topmost, the last lowest.
         row = self.pixels // (self.width + 1)
@@ -101,7 +101,7 @@ class Pieces:
 
     def _contact(self, beyond: np.ndarray) -> np.ndarray:
         """Return the share of each piece's pixels that touch the frame taken out."""
-        touching = _grown(_pile_up(beyond)).ravel()[self.pixels]
+        touching = _grown(pile_up(beyond)).ravel()[self.pixels]
         return np.bincount(self.piece, touching, len(self.area)) / self.area
 
     def of_one_pen(self, keep: np.ndarray, *, remove_dots: bool) -> np.ndarray:
@@ -148,7 +148,7 @@ def _upper_quartile(values: np.ndarray, cell: np.ndarray, n: int) -> np.ndarray:
     return (total >= wanted).argmax(axis=1).astype(np.float32)
 
 
-def _pile_up(cells: np.ndarray) -> np.ndarray:
+def pile_up(cells: np.ndarray) -> np.ndarray:
     """Return uint8 cells with an empty row below and column beside, so none touch."""
     n, height, width = cells.shape
     pile = np.zeros((n, height + 1, width + 1), dtype=np.uint8)

@@ -255,6 +255,16 @@ def test_a_watermark_behind_a_pale_pen_is_no_ink():
     assert (image.max(axis=0) > 0.2).sum() <= 6
 
 
+def test_a_thin_stroke_that_hardly_took_is_no_watermark():
+    cell = draw_cell()
+    cell[11:13, 14:26] = cell[28:30, 14:26] = cell[12:29, 24:26] = 140
+    cell[11:13, 14:17] = 20  # where the pen was set down
+    (image,) = normalize(cell)
+    assert image[:9, 8:20].max() > 0.2
+    assert image[9:19, 14:].max() > 0.2
+    assert image[-9:, 8:20].max() > 0.2
+
+
 @pytest.mark.parametrize("light", [0.25, 0.5, 1])
 @pytest.mark.parametrize("slope", [0, 0.4])
 def test_light_and_contrast_change_little(light, slope):
