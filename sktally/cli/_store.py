@@ -93,8 +93,13 @@ def show(
 @click.command()
 @_STORE
 @click.option("--rows-only", is_flag=True, help="Leave scans and models out.")
+@click.option(
+    "--expect",
+    metavar="HASH",
+    help="Hash that ended the chain once: nothing before it was rewritten since.",
+)
 @explain
-def verify(store: str, rows_only: bool) -> None:
+def verify(store: str, rows_only: bool, expect: str | None) -> None:
     """Prove that nothing in STORE was altered, nor its scans and models.
 
     Exit status 0: all is as it was written; 1: something is not.
@@ -104,7 +109,7 @@ def verify(store: str, rows_only: bool) -> None:
 
     n = 0
     with Store(store) as opened:
-        for problem in find_problems(opened, images=not rows_only):
+        for problem in find_problems(opened, images=not rows_only, expect=expect):
             n += 1
             click.echo(problem)
         links, end = opened.end()

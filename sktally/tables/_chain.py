@@ -12,7 +12,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 
-__all__ = ["add_link", "broken_links", "chain_end"]
+__all__ = ["add_link", "broken_links", "chain_end", "link_with"]
 
 # What the hash of each kind of row is made of. Never changed: a version of the schema
 # with more columns chains its rows as kinds of their own, and old hashes stay.
@@ -38,6 +38,13 @@ def chain_end(base: sqlite3.Connection) -> tuple[int, str]:
     """Return the number of links and the hash of the last."""
     row = base.execute("SELECT id, hash FROM chain ORDER BY id DESC LIMIT 1").fetchone()
     return row if row else (0, _START)
+
+
+def link_with(base: sqlite3.Connection, digest: str) -> int | None:
+    """Return the number of the link with a hash, 0 for that of an empty chain."""
+    ask = "SELECT id FROM chain WHERE hash = ?"
+    row = (0,) if digest == _START else base.execute(ask, (digest,)).fetchone()
+    return row[0] if row else None
 
 
 def add_link(base: sqlite3.Connection, kind: str, ref: int) -> None:

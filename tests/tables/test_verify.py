@@ -7,10 +7,11 @@ import sqlite3
 import pandas as pd
 import pytest
 
-from sktally import load_reader, read_to_store
+from sktally import StoreError, load_reader, read_to_store
 from sktally.digits._weights import find_model
 from sktally.persist import model_origin
 from sktally.tables import Store, import_edits, verify
+from sktally.tables._chain import add_link
 
 
 @pytest.fixture
@@ -117,3 +118,33 @@ def test_a_changed_model(path):
     path.with_name("mine.safetensors").unlink()
     (found,) = problems(path)
     assert "cannot be read" in found
+
+
+def rewrite(path):
+    """Make the whole chain anew after a change, as whoever can write could."""
+    tamper(path, "UPDATE fields SET count = 1 WHERE page = 2 AND place = 0")
+    with Store(path) as store:
+        links = store.ask("SELECT kind, ref FROM chain ORDER BY id")
+        trigger = store.ask("SELECT sql FROM sqlite_master WHERE name='chain_delete'")
+        store.base.execute("DROP TRIGGER chain_delete")
+        store.base.execute("DELETE FROM chain")
+        for kind, ref in links:
+            add_link(store.base, kind, ref)
+        store.base.execute(trigger[0][0])
+
+
+def test_a_hash_noted_long_ago(path, scans, reader):
+    with Store(path) as store:
+        links, noted = store.end()
+    read_to_store(reader, scans, path)
+    with Store(path) as store:
+        assert store.end()[0] > links
+        assert list(verify(store, expect=f" {noted.upper()} ")) == []
+        assert list(verify(store, expect="0" * 64)) == []  # when it was empty
+        with pytest.raises(StoreError, match="expect: expected the 64 hexadecimal"):
+            list(verify(store, expect=noted[:12]))
+    rewrite(path)
+    with Store(path) as store:
+        assert list(verify(store)) == []  # the new chain is whole
+        (found,) = verify(store, expect=noted)
+        assert found.startswith(f"chain: no link has the hash {noted} that was")
