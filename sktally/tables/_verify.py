@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -11,10 +10,11 @@ from pathlib import Path
 from sktally.exceptions import StoreError
 from sktally.tables._chain import broken_links, link_with
 from sktally.tables._image import file_sha256
+from sktally.tables._origin import model_file
 from sktally.tables._schema import explained
 from sktally.tables._store import Store
 
-__all__ = ["files_sha256", "verify"]
+__all__ = ["verify"]
 
 
 def verify(
@@ -116,24 +116,11 @@ def _images(store: Store) -> Iterator[str]:
 
 def _models(store: Store) -> Iterator[str]:
     for run in store.runs():
-        model = run.content["model"]
-        if "path" not in model:
-            continue
-        path = Path(model["path"])
         try:
-            same = files_sha256(path) == model["sha256"]
-        except (OSError, ValueError) as error:
-            yield f"model of run {run.id}: {path} cannot be read ({_reason(error)})"
-            continue
-        if not same:
-            yield f"model of run {run.id}: {path} is not the one that read the pages"
+            model_file(run)
+        except StoreError as error:
+            yield str(error)
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def files_sha256(path: Path) -> str:
-    """Return one SHA-256 for both files of a model, given its .json."""
-    parts = [file_sha256(path), file_sha256(path.with_suffix(".safetensors"))]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()
