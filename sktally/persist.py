@@ -21,10 +21,9 @@ from sktally.digits import CNNClassifier
 from sktally.digits._estimators import EstimatorReader, EstimatorWriter
 from sktally.digits._weights import bundled_models, find_model, read_model, write_model
 from sktally.exceptions import ModelFormatError, StoreError
-from sktally.form import TallyForm, list_forms, load_form
+from sktally.form import TallyForm, load_form
 from sktally.tables import Run
-from sktally.tables._edits import form_of
-from sktally.tables._origin import files_sha256, model_file
+from sktally.tables._origin import files_sha256, form_with_files, model_file
 from sktally.votes import VoteCountAggregator
 
 __all__ = ["load_model", "load_reader", "model_origin", "reader_of_run", "save_model"]
@@ -289,15 +288,8 @@ def reader_of_run(run: Run) -> Pipeline:
     >>> folder.cleanup()
     """
     content = run.content
-    form = form_of(run)
-    name, model = content["form"]["name"], model_file(run)
-    if form.reference is not None:  # the file beside it is not in the store
-        if name not in list_forms():
-            raise StoreError(
-                f"run {run.id}: form {name!r} is found by a reference file, which is "
-                "not in the store: its pages cannot be read again from there"
-            )
-        form = load_form(name)
+    form = form_with_files(run)
+    name, model = form.name, model_file(run)
     if form.fingerprint() != content["form"]["sha256"]:
         raise StoreError(f"run {run.id}: form {name!r} is another now than it was then")
     if model is None:

@@ -92,7 +92,9 @@ def show(
 
 @click.command()
 @_STORE
-@click.option("--rows-only", is_flag=True, help="Leave scans and models out.")
+@click.option(
+    "--rows-only", is_flag=True, help="Leave scans, models and references of forms out."
+)
 @click.option(
     "--expect",
     metavar="HASH",
@@ -100,7 +102,7 @@ def show(
 )
 @explain
 def verify(store: str, rows_only: bool, expect: str | None) -> None:
-    """Prove that nothing in STORE was altered, nor its scans and models.
+    """Prove that STORE is as it was written, and its scans, models and forms.
 
     Exit status 0: all is as it was written; 1: something is not.
     """

@@ -1,4 +1,4 @@
-"""Prove that a store is as it was written, and its images and models too."""
+"""Prove that a store is as it was written, and its scans, models and references."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sktally.exceptions import StoreError
+from sktally.exceptions import StoreError, TallyError
 from sktally.tables._chain import broken_links, link_with
 from sktally.tables._image import file_sha256
-from sktally.tables._origin import model_file
+from sktally.tables._origin import form_with_files, model_file
 from sktally.tables._schema import explained
 from sktally.tables._store import Store
 
@@ -27,7 +27,7 @@ def verify(
     store : Store
         An open store.
     images : bool, default=True
-        Whether to hash the scans and the model files anew.
+        Whether to hash the scans, models and references of forms anew.
     expect : str, optional
         Hash that once ended the chain. If the chain is whole and still has it, no row
         before it was changed, taken out or put in since.
@@ -35,7 +35,8 @@ def verify(
     Yields
     ------
     str
-        Altered, deleted or foreign rows; images and models that changed or are gone.
+        Altered, deleted or foreign rows; scans, models and references that changed or
+        are gone.
 
     Raises
     ------
@@ -89,7 +90,7 @@ def verify(
             )
     if images:
         yield from _images(store)
-        yield from _models(store)
+        yield from _origins(store)
 
 
 def _images(store: Store) -> Iterator[str]:
@@ -114,12 +115,14 @@ def _images(store: Store) -> Iterator[str]:
             yield from wrong.get(sha256, [gone])
 
 
-def _models(store: Store) -> Iterator[str]:
+def _origins(store: Store) -> Iterator[str]:
+    """Yield which models and references of forms are gone or changed."""
     for run in store.runs():
-        try:
-            model_file(run)
-        except StoreError as error:
-            yield str(error)
+        for find in (form_with_files, model_file):
+            try:
+                find(run)
+            except TallyError as error:
+                yield str(error)
 
 
 def _reason(error: Exception) -> str:

@@ -29,7 +29,7 @@ from sktally.tables import (
     store_table,
     verify,
 )
-from sktally.tables._edits import form_of
+from sktally.tables._origin import form_of
 
 
 def table(path, run=None):

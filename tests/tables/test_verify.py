@@ -4,10 +4,19 @@ import os
 import shutil
 import sqlite3
 
+import cv2
 import pandas as pd
 import pytest
 
-from sktally import StoreError, load_reader, read_to_store
+from sktally import (
+    StoreError,
+    TallyForm,
+    learn_form,
+    load_form,
+    load_reader,
+    make_tally_pages,
+    read_to_store,
+)
 from sktally.digits._weights import find_model
 from sktally.persist import model_origin, reader_of_run
 from sktally.tables import Store, import_edits, show_page, verify
@@ -181,3 +190,71 @@ def test_a_bundled_model_that_is_another_now(reader, scans, tmp_path):
         pytest.raises(StoreError, match="model of run 1: .* is another now"),
     ):
         reader_of_run(store.run())
+
+
+@pytest.fixture(scope="module")
+def learnt(tmp_path_factory):
+    """Pages of a form that is found by a reference learnt from them, and the form."""
+    content = load_form("example").model_dump(
+        mode="json", exclude_none=True, exclude_defaults=True
+    )
+    del content["anchors"]
+    content |= {"name": "mine", "reference": {"file": "mine.reference.safetensors"}}
+    form = TallyForm.from_dict(content)
+    folder = tmp_path_factory.mktemp("learnt")
+    made = make_tally_pages(6, form=form, random_state=1)
+    for i, page in enumerate(made.pages):
+        cv2.imwrite(str(folder / f"{i}.png"), page)
+    scans = sorted(folder.glob("*.png"))
+    return scans, learn_form(form, scans, out=folder, keep_median=False)
+
+
+@pytest.fixture
+def mine(learnt, tmp_path):
+    """A store read with that form, and the form's file."""
+    scans, form = learnt
+    folder = tmp_path / "form"
+    folder.mkdir()
+    form.to_toml(folder / "mine.toml")
+    shutil.copy(form.reference_path, folder)
+    path = tmp_path / "votes.sqlite"
+    reader = load_reader(folder / "mine.toml")
+    read_to_store(reader, scans[:1], path, origin=model_origin("default"))
+    return path, folder / "mine.reference.safetensors"
+
+
+def test_a_changed_reference(mine):
+    path, reference = mine
+    assert problems(path) == []
+    reference.write_bytes(reference.read_bytes() + b" ")
+    (found,) = problems(path)
+    assert found.startswith(f"reference of run 1: {reference} is another now; put back")
+    reference.unlink()
+    (found,) = problems(path)
+    assert found.startswith(f"reference of run 1: {reference} cannot be read (No such")
+
+
+def test_a_form_with_a_reference_reads_again(mine, learnt, monkeypatch):
+    path, reference = mine
+    (scan, *_), _ = learnt
+    monkeypatch.chdir("/")
+    with Store(path) as store:
+        again = reader_of_run(store.run())
+        shown = show_page(store, str(scan), reader=again)
+        assert "read again: the same; probabilities differ by 0" in shown.text
+        reference.unlink()
+        with pytest.raises(StoreError, match="reference of run 1: .* cannot be read"):
+            reader_of_run(store.run())
+
+
+def test_the_reference_of_a_bundled_form_is_found_wherever_sktally_is(tmp_path):
+    path = tmp_path / "votes.sqlite"
+    reader = load_reader("indonesia-2024")
+    read_to_store(reader, [], path, origin=model_origin("default"))
+    assert problems(path) == []
+    with Store(path) as store:
+        run = store.run()
+    run.content["form"]["folder"] = "/gone/sktally/forms"
+    assert reader_of_run(run)[0].form_.reference_path == (
+        load_form("indonesia-2024").reference_path
+    )
