@@ -18,6 +18,7 @@ from sktally.tables._find import find_page
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._store import Store
+from sktally.tables._typed import ask_typed
 from sktally.votes import boxes_to_counts
 
 __all__ = ["PURPOSES", "edits_table", "import_edits"]
@@ -250,9 +251,10 @@ def edits_table(store: Store) -> pd.DataFrame:
     >>> folder.cleanup()
     """
     names = [*("file", "page", "field", "purpose", "boxes", "count", "who", "why")]
-    rows = store.ask(
+    rows = ask_typed(
+        store,
         "SELECT file, number, field, purpose, boxes, count, who, why, made_at "
-        "FROM edits ORDER BY id"
+        "FROM edits ORDER BY id",
     )
     table = pd.DataFrame(rows, columns=[*names, "made_at"])
     return table.astype({"page": "int64", "count": "Int64"})

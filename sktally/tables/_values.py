@@ -23,6 +23,7 @@ import pandas as pd
 
 from sktally.tables._records import Run
 from sktally.tables._store import Store
+from sktally.tables._typed import ask_typed
 
 __all__ = ["STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_table"]
 
@@ -53,8 +54,10 @@ class Edit:
 def edits_of(store: Store) -> dict[tuple[str, int, str], list[Edit]]:
     """Return the edits of each image, page number and field, oldest first."""
     found: dict[tuple[str, int, str], list[Edit]] = {}
-    ask = "SELECT sha256, number, field, purpose, who, count FROM edits ORDER BY id"
-    for sha256, number, name, *rest in store.ask(ask):
+    ask = (
+        "SELECT sha256, number, field, file, purpose, who, count FROM edits ORDER BY id"
+    )
+    for sha256, number, name, _, *rest in ask_typed(store, ask):
         found.setdefault((sha256, number, name), []).append(Edit(*rest))
     return found
 
@@ -151,7 +154,7 @@ def _rows(store: Store, run: Run, replaced: bool) -> Iterator[tuple[Any, ...]]:
     edits = edits_of(store)
     last = 0
     ask = (
-        "SELECT p.id, p.file, p.number, f.field, f.boxes, f.count, f.confidence, "
+        "SELECT p.file, p.number, f.field, f.boxes, f.count, f.confidence, "
         "p.tally_quality, f.status, f.message, p.sha256 "
         "FROM pages p JOIN fields f ON f.page = p.id "
         "WHERE p.run = ? AND p.id > ? AND p.id <= ? "
@@ -160,14 +163,14 @@ def _rows(store: Store, run: Run, replaced: bool) -> Iterator[tuple[Any, ...]]:
     )
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
     while last < end:
-        for row in store.ask(ask, run.id, last, last + _AT_ONCE):
-            _, file, number, name, boxes, count, *rest, sha256 = row
+        for row in ask_typed(store, ask, run.id, last, last + _AT_ONCE):
+            file, number, name, boxes, count, *rest, sha256 = row
             said = edits.get((sha256, number, name), [])
             final = final_count(count, None, said)[0]
             yield file, number, name, boxes, count, None, final, *rest, sha256
         last += _AT_ONCE
     ask = "SELECT file, number, message FROM unreadable WHERE run = ? ORDER BY 1, 2"
-    for file, number, message in store.ask(ask, run.id):
+    for file, number, message in ask_typed(store, ask, run.id):
         for name in run.fields:
             nothing = (None,) * 6
             yield file, number, name, *nothing, "failed", message, None
@@ -220,7 +223,7 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
         "WHERE p.run = ? AND p.sha256 = ? AND p.number = ? AND f.field = ?"
     )
     for (sha256, number, name), edits in edits_of(store).items():
-        for file, count in store.ask(ask, run.id, sha256, number, name):
+        for file, count in ask_typed(store, ask, run.id, sha256, number, name):
             if final_count(count, None, edits)[1]:
                 entries = {e.who: e.count for e in edits if e.purpose == "entry"}
                 text = ", ".join(

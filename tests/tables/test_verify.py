@@ -19,7 +19,14 @@ from sktally import (
 )
 from sktally.digits._weights import find_model
 from sktally.persist import model_origin, reader_of_run
-from sktally.tables import Store, import_edits, show_page, verify
+from sktally.tables import (
+    Store,
+    edits_table,
+    import_edits,
+    show_page,
+    store_table,
+    verify,
+)
 from sktally.tables._chain import add_link
 
 
@@ -85,6 +92,38 @@ def test_rows_that_were_altered(path, statement, found):
     with Store(path) as store:
         told = list(verify(store, images=False))
     assert any(text.startswith(found) or found in text for text in told), told
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        (
+            "UPDATE fields SET count = 'many' WHERE page = 2 AND place = 1",
+            "station_1.png, field 02: count: expected a whole number, got 'many'",
+        ),
+        (
+            "UPDATE fields SET confidence = x'00' WHERE page = 1 AND place = 0",
+            r"station_0.png, field 01: confidence: expected a number, got b'\\x00'",
+        ),
+        (
+            "UPDATE fields SET message = x'00' WHERE page = 1 AND place = 0",
+            r"station_0.png, field 01: message: expected text, got b'\\x00'",
+        ),
+        (
+            "UPDATE edits SET count = 'seven'",
+            "station_0.png, field 01: count: expected a whole number, got 'seven'",
+        ),
+    ],
+)
+def test_values_of_types_that_are_never_written(path, statement, told):
+    tamper(path, statement)
+    with Store(path) as store:
+        with pytest.raises(StoreError, match=told) as error:
+            store_table(store)
+        assert f"`sktally verify {path}` tells" in str(error.value)
+        if "edits" in statement:
+            with pytest.raises(StoreError, match=told):
+                edits_table(store)
 
 
 def test_a_swapped_image(path, scans):
