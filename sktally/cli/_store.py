@@ -48,14 +48,13 @@ def export(
     With --stations the columns of each page's station beside them; pages without a
     station and stations with no page or several are told.
     """
-    from sktally.tables import Store, check_table_path, store_table
+    from sktally.tables import Store, check_table_path, store_parts
 
     if out is not None:
         check_table_path(out)
     with Store(store) as opened:
-        table = store_table(opened, opened.run(run))
-    table = joined(table, stations, by)
-    put(table, out)
+        chosen = opened.run(run)
+        put(joined(lambda: store_parts(opened, chosen), stations, by), out)
 
 
 @click.command()
@@ -170,4 +169,4 @@ def export_edits(
             table = find_disagreements(opened, opened.run(run))
         else:
             table = edits_table(opened)
-    put(table, out)
+    put([table], out)
