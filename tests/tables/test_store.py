@@ -26,6 +26,7 @@ from sktally.tables import (
     _schema,
     check_store_path,
     show_page,
+    store_status,
     store_table,
     verify,
 )
@@ -74,6 +75,22 @@ def test_copies_and_renamed_files_are_known(reader, scans, tmp_path):
     told = read_to_store(reader, [twin.with_name("renamed.png")], path)
     assert (told.read, told.before, told.copies) == (0, 1, 1)
     assert len(table(path)) == 6  # fields of one page
+
+
+def test_another_name_of_the_same_file_is_no_copy(reader, scans, tmp_path, monkeypatch):
+    path = tmp_path / "votes.sqlite"
+    monkeypatch.chdir(scans[0].parent)
+    told = read_to_store(reader, [scans[0].name, scans[0], scans[1].name], path)
+    assert (told.read, told.before, told.copies) == (2, 1, 0)
+    scans[1].touch()
+    for _ in range(2):
+        told = read_to_store(reader, scans[:2], path)
+        assert (told.before, told.copies) == (2, 0)
+    shutil.copy(scans[0], "twin.png")
+    told = read_to_store(reader, [scans[0], "twin.png", scans[0].name], path)
+    assert (told.before, told.copies) == (3, 1)
+    with Store(path) as store:
+        assert "1 copies of pages" in store_status(store)
 
 
 def test_another_reader_is_another_run(reader, scans, tmp_path):
