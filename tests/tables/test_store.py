@@ -25,6 +25,7 @@ from sktally.tables import (
     Store,
     _schema,
     check_store_path,
+    check_table_path,
     show_page,
     store_status,
     store_table,
@@ -261,6 +262,26 @@ def test_where_a_store_may_be(scans, tmp_path):
         check_store_path(scans[0].with_name("a.sqlite"), scans)
     with pytest.raises(StoreError, match="there is no folder"):
         check_store_path(tmp_path / "none" / "a.sqlite", scans)
+
+
+@pytest.mark.parametrize("check", [check_store_path, check_table_path])
+def test_nothing_is_written_beside_links_to_scans(scans, tmp_path, check):
+    links, out = tmp_path / "links", tmp_path / "out"
+    links.mkdir()
+    out.mkdir()
+    link = links / "scan.png"
+    link.symlink_to(scans[0])
+    name = "a.sqlite" if check is check_store_path else "a.csv"
+    assert check(out / name, [link]) == out / name
+    for folder in (links, scans[0].parent):
+        with pytest.raises(TallyError, match=f"pages lie in {folder}, and sktally"):
+            check(folder / name, [link])
+    (tmp_path / "other").symlink_to(links)  # a folder by another name
+    with pytest.raises(TallyError, match=f"pages lie in {links}, and sktally"):
+        check(tmp_path / "other" / name, [f"{link}#page=1"])
+    (out / name).symlink_to(links / name)  # a file that is elsewhere
+    with pytest.raises(TallyError, match=f"pages lie in {links}, and sktally"):
+        check(out / name, [link])
 
 
 def test_what_is_no_store(tmp_path):
