@@ -52,7 +52,7 @@ def export(
 
     if out is not None:
         check_table_path(out)
-    with Store(store) as opened:
+    with Store(store) as opened, opened.reading():
         chosen = opened.run(run)
         put(joined(lambda: store_parts(opened, chosen), stations, by), out)
 

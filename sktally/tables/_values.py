@@ -157,7 +157,8 @@ def store_parts(
 ) -> Iterator[pd.DataFrame]:
     """Yield what `store_table` returns in parts of some thousand rows.
 
-    Memory does not grow with the number of pages.
+    Memory does not grow with the number of pages. Where others write meanwhile, ask
+    within ``store.reading()``, so that all parts are of one moment.
 
     Parameters
     ----------

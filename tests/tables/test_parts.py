@@ -50,6 +50,22 @@ def test_parts_are_the_table(store, tmp_path):
         assert both[0].equals(both[1])
 
 
+def test_parts_are_of_one_moment(store, reader, scans):
+    whole = store_table(store)
+    gone = scans[0].with_name("gone_1.png")
+    with store.reading():
+        parts = store_parts(store)
+        first = next(parts)
+        gone.write_bytes(scans[0].read_bytes() + b" ")  # it came, and is read
+        assert read_to_store(reader, [gone], store.path).read == 1
+        rest = list(parts)
+    found = pd.concat([first, *rest], ignore_index=True)
+    assert found["file"].tolist() == whole["file"].tolist()
+    assert (store_table(store)["file"] == str(gone)).sum() == 6
+    with Store(store.path) as other:
+        other.begin("a", store.run().content)  # nothing is left locked
+
+
 def test_a_first_part_without_text(store, reader, scans, tmp_path):
     """Types of a column come from the whole, not from the part that is first."""
     path = tmp_path / "b.sqlite"
