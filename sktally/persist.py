@@ -9,6 +9,7 @@ a fixed list, and values are checked before they are used.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
@@ -18,12 +19,11 @@ from sklearn.pipeline import Pipeline
 from sktally.cells import CellNormalizer, TallyCropper
 from sktally.digits import CNNClassifier
 from sktally.digits._estimators import EstimatorReader, EstimatorWriter
-from sktally.digits._weights import find_model, read_model, write_model
+from sktally.digits._weights import bundled_models, find_model, read_model, write_model
 from sktally.exceptions import ModelFormatError, StoreError
-from sktally.form import TallyForm, list_forms, load_form
+from sktally.form import TallyForm, load_form
 from sktally.tables import Run
-from sktally.tables._edits import form_of
-from sktally.tables._verify import files_sha256
+from sktally.tables._origin import files_sha256, form_with_files, model_file
 from sktally.votes import VoteCountAggregator
 
 __all__ = ["load_model", "load_reader", "model_origin", "reader_of_run", "save_model"]
@@ -215,7 +215,7 @@ def load_reader(
     )
 
 
-def model_origin(model: str | Path) -> dict[str, str]:
+def model_origin(model: str | Path) -> dict[str, Any]:
     """Return what tells a saved model from any other, for a result store.
 
     Parameters
@@ -226,7 +226,8 @@ def model_origin(model: str | Path) -> dict[str, str]:
     Returns
     -------
     dict
-        "name" as given, "path" of the .json file, "sha256" of both its files.
+        "name" as given, "sha256" of both its files, and "path" of the .json, or
+        "bundled" if it ships with sktally, whose folder may move.
 
     Raises
     ------
@@ -246,7 +247,8 @@ def model_origin(model: str | Path) -> dict[str, str]:
         raise ModelFormatError(
             f"{path}: cannot be read with its .safetensors ({error.strerror})"
         ) from None
-    return {"name": str(model), "path": str(path), "sha256": digest}
+    where = {"bundled": True} if str(model) in bundled_models() else {"path": str(path)}
+    return {"name": str(model), "sha256": digest, **where}
 
 
 def reader_of_run(run: Run) -> Pipeline:
@@ -286,24 +288,16 @@ def reader_of_run(run: Run) -> Pipeline:
     >>> folder.cleanup()
     """
     content = run.content
-    form = form_of(run)
-    name, model = content["form"]["name"], content["model"]
-    if form.reference is not None:  # the file beside it is not in the store
-        if name not in list_forms():
-            raise StoreError(
-                f"run {run.id}: form {name!r} is found by a reference file, which is "
-                "not in the store: its pages cannot be read again from there"
-            )
-        form = load_form(name)
+    form = form_with_files(run)
+    name, model = form.name, model_file(run)
     if form.fingerprint() != content["form"]["sha256"]:
         raise StoreError(f"run {run.id}: form {name!r} is another now than it was then")
-    if "path" not in model:
-        raise StoreError(f"run {run.id}: its model was not read from a file")
-    if model_origin(model["path"])["sha256"] != model["sha256"]:
+    if model is None:
         raise StoreError(
-            f"run {run.id}: {model['path']} is not the model that read its pages"
+            f"run {run.id}: expected a model that was read from a file, got one that "
+            "was fitted and not saved: its pages cannot be read again from the store"
         )
-    reader = load_reader(form, model=model["path"])
+    reader = load_reader(form, model=model)
     settings = content["settings"]
     reader[0].set_params(**{name: settings[name] for name in ("cell_size", "margin")})
     reader[0].fit()

@@ -219,7 +219,11 @@ def test_people_correct_show_and_verify_a_store(scans, tmp_path):
     found = run("edits", "export", store, "--disagreements").stdout
     assert found.count("\n") == 1  # a correction has settled it
     assert run("verify", store).exit_code == 0
-    assert run("verify", store, "--rows-only").stdout.startswith("as it was written")
+    whole = run("verify", store, "--rows-only").stdout
+    assert whole.startswith("as it was written")
+    assert run("verify", store, "--expect", whole.split()[-1]).exit_code == 0
+    found = run("verify", store, "--expect", "1" * 64)
+    assert found.exit_code == 1 and "no link has the hash 1111" in found.stdout
     kept = (folder / "page1.jpg").read_bytes()
     try:
         (folder / "page1.jpg").write_bytes(kept + b" ")

@@ -108,8 +108,7 @@ def read(
     reader[0].set_params(n_jobs=jobs)
     with _progress(len(pages), quiet) as bar:
         table = read_tallies(reader, pages, progress=bar.update)
-    table = joined(table, stations, by)
-    put(table, out)
+    put(joined(lambda: [table], stations, by), out)
     unread = _summary(table, out, quiet)
     sys.exit(NOT_ALL_READ if unread else 0)
 

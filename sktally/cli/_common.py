@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -61,16 +61,27 @@ def number(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
 
 
-def joined(table: pd.DataFrame, stations: str | None, by: str) -> pd.DataFrame:
-    """Return a table with its stations, if any, and say what did not fit."""
-    from sktally.tables import join_stations
+def joined(
+    parts: Callable[[], Iterable[pd.DataFrame]], stations: str | None, by: str
+) -> Iterable[pd.DataFrame]:
+    """Return the parts of a table with their stations, and say what did not fit.
+
+    With stations they are asked for twice: first for the names of the pages only.
+    """
+    import pandas as pd
+
+    from sktally.tables._stations import match_stations
 
     if stations is None:
-        return table
-    table, report = join_stations(table, stations, by=by)
+        return parts()
+    names, columns, pages = ["file", "page"], [], []
+    for part in parts():
+        columns = list(part)
+        pages.append(part[names].drop_duplicates())
+    matched, report = match_stations(pd.concat(pages), stations, columns, by=by)
     for line in report.text.splitlines():
         say(line)
-    return table
+    return (part.merge(matched, on=names, how="left") for part in parts())
 
 
 def check_stations(stations: str, by: str) -> None:
@@ -82,11 +93,12 @@ def check_stations(stations: str, by: str) -> None:
     join_stations(pd.DataFrame(columns=list(COLUMNS)), stations, by=by)
 
 
-def put(table: pd.DataFrame, out: str | None) -> None:
-    """Write a table to a file, or as CSV on the screen."""
+def put(parts: Iterable[pd.DataFrame], out: str | None) -> None:
+    """Write the parts of a table to a file, or as CSV on the screen."""
     from sktally.tables import write_table
 
-    if out is None:
-        click.echo(table.to_csv(index=False), nl=False)
-    else:
-        write_table(table, out)
+    if out is not None:
+        write_table(parts, out)
+        return
+    for i, part in enumerate(parts):
+        click.echo(part.to_csv(index=False, header=i == 0), nl=False)

@@ -48,14 +48,13 @@ def export(
     With --stations the columns of each page's station beside them; pages without a
     station and stations with no page or several are told.
     """
-    from sktally.tables import Store, check_table_path, store_table
+    from sktally.tables import Store, check_table_path, store_parts
 
     if out is not None:
         check_table_path(out)
-    with Store(store) as opened:
-        table = store_table(opened, opened.run(run))
-    table = joined(table, stations, by)
-    put(table, out)
+    with Store(store) as opened, opened.reading():
+        chosen = opened.run(run)
+        put(joined(lambda: store_parts(opened, chosen), stations, by), out)
 
 
 @click.command()
@@ -92,10 +91,17 @@ def show(
 
 @click.command()
 @_STORE
-@click.option("--rows-only", is_flag=True, help="Leave scans and models out.")
+@click.option(
+    "--rows-only", is_flag=True, help="Leave scans, models and references of forms out."
+)
+@click.option(
+    "--expect",
+    metavar="HASH",
+    help="Hash that ended the chain once: nothing before it was rewritten since.",
+)
 @explain
-def verify(store: str, rows_only: bool) -> None:
-    """Prove that nothing in STORE was altered, nor its scans and models.
+def verify(store: str, rows_only: bool, expect: str | None) -> None:
+    """Prove that STORE is as it was written, and its scans, models and forms.
 
     Exit status 0: all is as it was written; 1: something is not.
     """
@@ -104,7 +110,7 @@ def verify(store: str, rows_only: bool) -> None:
 
     n = 0
     with Store(store) as opened:
-        for problem in find_problems(opened, images=not rows_only):
+        for problem in find_problems(opened, images=not rows_only, expect=expect):
             n += 1
             click.echo(problem)
         links, end = opened.end()
@@ -163,4 +169,4 @@ def export_edits(
             table = find_disagreements(opened, opened.run(run))
         else:
             table = edits_table(opened)
-    put(table, out)
+    put([table], out)

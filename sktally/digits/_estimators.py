@@ -131,13 +131,14 @@ class EstimatorReader:
     def estimator(self, node: dict, place: str) -> object:
         """Return the estimator, or the form, that `node` describes."""
         if isinstance(node.get("form"), dict):
-            form = TallyForm.from_dict(node["form"], source=f"{place}.form")
+            form = TallyForm.from_dict(
+                node["form"], source=f"{place}.form", folder=self.file.parent
+            )
             if form.fingerprint() != node.get("fingerprint"):
                 raise ModelFormatError(
                     f"{place}: the form {form.name!r} is not the one that was saved "
                     "(its fingerprint differs); save the reader again"
                 )
-            form._folder = self.file.parent
             return form
         name = node.get("estimator")
         if not isinstance(name, str) or name not in self.allowed:

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import platform
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ import sklearn
 import torch
 
 import sktally
+from sktally._bundled import bundled_files
 from sktally.exceptions import ModelFormatError
 
 __all__ = ["FORMAT", "bundled_models", "find_model", "read_model", "write_model"]
@@ -32,11 +32,7 @@ _REMEDY = "save the model again with save_model, or fetch the two files again"
 
 def bundled_models() -> list[str]:
     """Return the names of the models that ship with sktally."""
-    folder = resources.files("sktally") / "data" / "models"
-    if not folder.is_dir():
-        return []
-    files = (entry.name for entry in folder.iterdir())
-    return sorted(n.removesuffix(".json") for n in files if n.endswith(".json"))
+    return list(bundled_files("models", ".json"))
 
 
 def find_model(model: str | Path) -> Path:
@@ -54,15 +50,15 @@ def find_model(model: str | Path) -> Path:
             f"got {model!r:.60} ({type(model).__name__})"
         )
     path = _stem(model)
-    if str(model) in bundled_models():
-        folder = resources.files("sktally") / "data" / "models"
-        return Path(str(folder / f"{model}.json"))
+    bundled = bundled_files("models", ".json")
+    if str(model) in bundled:
+        return bundled[str(model)]
     found = path.with_name(path.name + ".json") if path.name else path
     if not found.is_file():
-        bundled = ", ".join(bundled_models()) or "none"
         raise ModelFormatError(
             f"no model {str(model)!r}: {found} does not exist. Bundled models: "
-            f"{bundled}; for one of your own give the path that save_model was given"
+            f"{', '.join(bundled) or 'none'}; for one of your own give the path that "
+            "save_model was given"
         )
     return found
 

@@ -215,7 +215,9 @@ class TallyForm(FormPart):
         return path
 
     @classmethod
-    def from_dict(cls, content: dict, *, source: str = "form") -> TallyForm:
+    def from_dict(
+        cls, content: dict, *, source: str = "form", folder: Path | None = None
+    ) -> TallyForm:
         """Build a form from plain data and report every mistake in it.
 
         Parameters
@@ -224,6 +226,8 @@ class TallyForm(FormPart):
             As the TOML file would give it.
         source : str
             What to call it in messages.
+        folder : Path, optional
+            Where the files lie that it names; by default the current folder.
 
         Returns
         -------
@@ -235,9 +239,11 @@ class TallyForm(FormPart):
             Every mistake, one a line, with its place.
         """
         try:
-            return cls.model_validate(content)
+            form = cls.model_validate(content)
         except ValidationError as error:
             raise FormError(all_mistakes(error, source)) from None
+        form._folder = folder or Path()
+        return form
 
     @classmethod
     def from_toml(cls, path: str | Path) -> TallyForm:
@@ -267,9 +273,7 @@ class TallyForm(FormPart):
                 f"{path}: not a TOML file: {error}. A form file starts with "
                 "`name = ...` and `page = {width = ..., height = ...}`"
             ) from None
-        form = cls.from_dict(content, source=str(path))
-        form._folder = path.parent
-        return form
+        return cls.from_dict(content, source=str(path), folder=path.parent)
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """Return the form as TOML and, if `path` is given, write it there.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from os import PathLike
 from pathlib import Path
 
+from sktally._bundled import bundled_files
 from sktally.exceptions import FormError
 from sktally.form._form import TallyForm
 
@@ -25,12 +25,7 @@ def list_forms() -> list[str]:
     >>> "example" in list_forms()
     True
     """
-    folder = resources.files("sktally") / "data" / "forms"
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in folder.iterdir()
-        if entry.name.endswith(".toml")
-    )
+    return list(bundled_files("forms", ".toml"))
 
 
 def load_form(form: str | Path | TallyForm) -> TallyForm:
@@ -63,11 +58,9 @@ def load_form(form: str | Path | TallyForm) -> TallyForm:
             "form: expected the name of a shipped form, the path of a .toml file or a "
             f"TallyForm, got {form!r:.60} ({type(form).__name__})"
         )
-    shipped = list_forms()
+    shipped = bundled_files("forms", ".toml")
     if str(form) in shipped:
-        return TallyForm.from_toml(
-            Path(str(resources.files("sktally") / "data" / "forms" / f"{form}.toml"))
-        )
+        return TallyForm.from_toml(shipped[str(form)])
     path = Path(form)
     if path.suffix != ".toml" and not path.exists():
         raise FormError(

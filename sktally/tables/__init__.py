@@ -2,20 +2,21 @@
 
 from sktally.tables._batch import Progress, read_to_store
 from sktally.tables._edits import edits_table, import_edits
-from sktally.tables._frame import (
-    COLUMNS,
-    check_table_path,
-    read_tallies,
-    write_table,
-)
-from sktally.tables._paths import check_store_path
+from sktally.tables._frame import COLUMNS, read_tallies
+from sktally.tables._paths import check_store_path, check_table_path
 from sktally.tables._records import Run
 from sktally.tables._show import show_page
 from sktally.tables._stations import StationReport, join_stations, read_codes
 from sktally.tables._status import store_status
 from sktally.tables._store import Store
-from sktally.tables._values import STORE_COLUMNS, disagreements, store_table
+from sktally.tables._values import (
+    STORE_COLUMNS,
+    disagreements,
+    store_parts,
+    store_table,
+)
 from sktally.tables._verify import verify
+from sktally.tables._write import write_table
 
 __all__ = [
     "COLUMNS",
@@ -34,6 +35,7 @@ __all__ = [
     "read_tallies",
     "read_to_store",
     "show_page",
+    "store_parts",
     "store_status",
     "store_table",
     "verify",

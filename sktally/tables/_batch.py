@@ -23,6 +23,7 @@ from sktally._validate import check_range
 from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError, TallyError
 from sktally.tables._cluster import Cluster
+from sktally.tables._find import is_copy
 from sktally.tables._image import FileState, PageName
 from sktally.tables._origin import identify
 from sktally.tables._records import PageRecord, Run
@@ -52,7 +53,7 @@ class Progress:
     before : int
         Pages that the store held already, be it from this reading.
     copies : int
-        Of these, how many were read under another name.
+        Of these, how many were read from another file of the same bytes.
     stopped : bool
         Whether it was interrupted.
     """
@@ -256,15 +257,13 @@ class _Pending:
     def _note_copy(self, page: PageName, sha256: str, state: FileState) -> None:
         """Remember a file whose page is known, if it is not known itself."""
         store = self.store
+        self.told.copies += is_copy(store, self.run, page, sha256)
         ask = "SELECT sha256, mtime_ns, inode FROM files WHERE path = ?"
         found = store.ask(ask, bytes(page.path.absolute()))
         if found != [(sha256, state.mtime_ns, state.inode)]:
             with store.writing():
                 store.note_file(page, sha256, state)
                 store.forget_unreadable(self.run, page)
-        ask = "SELECT file FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
-        first = store.ask(ask, self.run.id, sha256, page.number)
-        self.told.copies += not first or first[0][0] != page.file
 
 
 def _few(pending: _Pending, stopped: Callable[[], bool]) -> Iterator[list[PageRecord]]:

@@ -12,9 +12,25 @@ import json
 import sqlite3
 from collections.abc import Iterator
 
-__all__ = ["add_link", "broken_links", "chain_end"]
+__all__ = ["add_link", "broken_links", "chain_end", "link_with"]
 
-_KINDS = ("runs", "sessions", "pages", "edits")
+# What the hash of each kind of row is made of. Never changed: a version of the schema
+# with more columns chains its rows as kinds of their own, and old hashes stay.
+_COLUMNS = {
+    "runs": "id, reader, content",
+    "sessions": "id, run, content",
+    "pages": (
+        "id, session, run, sha256, number, file, name, status, message, "
+        "tally_quality, method, turn, score, residual, transform, read_at"
+    ),
+    "edits": (
+        "id, sha256, number, field, purpose, boxes, count, who, why, file, made_at"
+    ),
+}
+_FIELDS = (
+    "page, place, field, boxes, count, confidence, status, message, polygons, proba"
+)
+_LINKS = "SELECT id, kind, ref, hash FROM chain ORDER BY id"
 _START = "0" * 64
 
 
@@ -24,23 +40,31 @@ def chain_end(base: sqlite3.Connection) -> tuple[int, str]:
     return row if row else (0, _START)
 
 
+def link_with(base: sqlite3.Connection, digest: str) -> int | None:
+    """Return the number of the link with a hash, 0 for that of an empty chain."""
+    ask = "SELECT id FROM chain WHERE hash = ?"
+    row = (0,) if digest == _START else base.execute(ask, (digest,)).fetchone()
+    return row[0] if row else None
+
+
 def add_link(base: sqlite3.Connection, kind: str, ref: int) -> None:
     """Chain a row that was just written, in the same transaction."""
     number, last = chain_end(base)
     base.execute(
-        "INSERT INTO chain VALUES (?, ?, ?, ?)",
+        "INSERT INTO chain (id, kind, ref, hash) VALUES (?, ?, ?, ?)",
         (number + 1, kind, ref, _hash(base, last, kind, ref)),
     )
 
 
 def _hash(base: sqlite3.Connection, last: str, kind: str, ref: int) -> str | None:
     """Return the hash of a row and the chain before it; None if there is no row."""
-    row = base.execute(f"SELECT * FROM {kind} WHERE id = ?", (ref,)).fetchone()
+    ask = f"SELECT {_COLUMNS[kind]} FROM {kind} WHERE id = ?"
+    row = base.execute(ask, (ref,)).fetchone()
     if row is None:
         return None
     content = [last, kind, row]
     if kind == "pages":
-        ask = "SELECT * FROM fields WHERE page = ? ORDER BY place"
+        ask = f"SELECT {_FIELDS} FROM fields WHERE page = ? ORDER BY place"
         content += base.execute(ask, (ref,)).fetchall()
     return hashlib.sha256(json.dumps(content, default=_plain).encode()).hexdigest()
 
@@ -52,12 +76,12 @@ def _plain(value: bytes) -> dict[str, str]:
 def broken_links(base: sqlite3.Connection) -> Iterator[str]:
     """Yield what is wrong with the chain, in words; nothing if it is whole."""
     last, expected = _START, 0
-    for number, kind, ref, found in base.execute("SELECT * FROM chain ORDER BY id"):
+    for number, kind, ref, found in base.execute(_LINKS):
         expected += 1
         if number != expected:
             yield f"chain: link {expected} is missing; next is {number}"
             expected = number
-        if kind not in _KINDS:
+        if kind not in _COLUMNS:
             yield f"chain: link {number} is of unknown kind {kind!r}"
             continue
         made = _hash(base, last, kind, ref)
@@ -66,7 +90,7 @@ def broken_links(base: sqlite3.Connection) -> Iterator[str]:
         elif made != found:
             yield f"{kind}: {_label(base, kind, ref)} was altered (link {number})"
         last = found
-    for kind in _KINDS:
+    for kind in _COLUMNS:
         extra = base.execute(
             f"SELECT id FROM {kind} WHERE id NOT IN "
             "(SELECT ref FROM chain WHERE kind = ?)",

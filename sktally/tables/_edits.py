@@ -7,7 +7,6 @@ every mistake in the file and no row.
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,18 @@ import pandas as pd
 from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm
 from sktally.tables._find import find_page
+from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._store import Store
+from sktally.tables._typed import ask_typed
 from sktally.votes import boxes_to_counts
 
-__all__ = ["PURPOSES", "edits_table", "form_of", "import_edits"]
+__all__ = ["PURPOSES", "edits_table", "import_edits"]
 
 PURPOSES = ("correction", "entry", "audit")
 _NEEDED = ("file", "field", "who")
 _KNOWN = (*_NEEDED, "page", "boxes", "count", "why", "purpose")
 _SHOWN = 20  # mistakes in one message
-
-
-def form_of(run: Run) -> TallyForm:
-    """Return the form of a run, as it was described then."""
-    try:
-        return TallyForm.from_dict(tomllib.loads(run.content["form"]["toml"]))
-    except (tomllib.TOMLDecodeError, RecursionError, TallyError) as error:
-        raise StoreError(
-            f"run {run.id}: expected the form that its pages were read with, got text "
-            f"that is none ({str(error)[:200]}); go back to an untouched copy"
-        ) from None
 
 
 def import_edits(
@@ -261,9 +251,10 @@ def edits_table(store: Store) -> pd.DataFrame:
     >>> folder.cleanup()
     """
     names = [*("file", "page", "field", "purpose", "boxes", "count", "who", "why")]
-    rows = store.ask(
+    rows = ask_typed(
+        store,
         "SELECT file, number, field, purpose, boxes, count, who, why, made_at "
-        "FROM edits ORDER BY id"
+        "FROM edits ORDER BY id",
     )
     table = pd.DataFrame(rows, columns=[*names, "made_at"])
     return table.astype({"page": "int64", "count": "Int64"})

@@ -10,7 +10,7 @@ from sktally.tables._image import PageName
 from sktally.tables._records import Run
 from sktally.tables._store import Store
 
-__all__ = ["file_of", "find_page"]
+__all__ = ["file_of", "find_page", "is_copy"]
 
 
 def find_page(store: Store, run: Run, name: str, number: int | None = None) -> int:
@@ -70,3 +70,20 @@ def file_of(store: Store, sha256: str) -> Path | None:
         if path.is_file():
             return path
     return None
+
+
+def is_copy(store: Store, run: Run, page: PageName, sha256: str) -> bool:
+    """Tell whether a page that is known was read from another file than this one.
+
+    A file may be named relative to a folder now and in full later: what counts is
+    where it lies.
+    """
+    ask = (
+        "SELECT 1 FROM pages p WHERE run = ? AND sha256 = ? AND number = ? "
+        "AND file != ? AND EXISTS "
+        "(SELECT 1 FROM files f WHERE f.sha256 = p.sha256 AND f.path != ?) "
+        "AND NOT EXISTS (SELECT 1 FROM files f WHERE f.path = ? AND f.file = p.file)"
+    )
+    key = bytes(page.path.absolute())
+    known = (run.id, sha256, page.number, page.file)
+    return bool(store.ask(ask, *known, key, key))

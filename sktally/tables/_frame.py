@@ -19,11 +19,11 @@ from sklearn.pipeline import Pipeline
 from sktally._validate import check_range
 from sktally.cells import PageReport
 from sktally.cells._as_pages import as_pages
-from sktally.exceptions import PageReadError, TallyError
+from sktally.exceptions import PageReadError
 from sktally.pages._read import split_name
 from sktally.tables._rows import check_reader, crop_and_clean, page_rows
 
-__all__ = ["COLUMNS", "check_table_path", "read_tallies", "write_table"]
+__all__ = ["COLUMNS", "read_tallies"]
 
 COLUMNS = (
     "file",
@@ -130,10 +130,6 @@ def _renamed(report: PageReport, page: object, file: str) -> str:
     return report.message
 
 
-def _folder(page: str) -> Path:
-    return Path(_name(page, 0)[0]).resolve().parent
-
-
 def _name(page: object, number: int) -> tuple[str, int]:
     if isinstance(page, str | Path):
         try:
@@ -142,109 +138,3 @@ def _name(page: object, number: int) -> tuple[str, int]:
             return str(page), 1
         return str(file), index or 1
     return f"array {number}", 1
-
-
-def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
-    """Return the path of a table to write, or say what is wrong with it.
-
-    Parameters
-    ----------
-    path : str or path
-        Should end in ``.csv``, ``.parquet`` or ``.dta`` (Stata).
-    pages : sequence of str, optional
-        The pages to be read: nothing is ever written into their folders.
-
-    Returns
-    -------
-    Path
-
-    Raises
-    ------
-    TallyError
-        If the ending is another, the folder is missing, or pages lie in it.
-
-    Examples
-    --------
-    >>> from sktally.tables import check_table_path
-    >>> check_table_path("votes.csv", ["scans/station_1.jpg"]).name
-    'votes.csv'
-    """
-    path = Path(path)
-    if path.suffix not in _WRITERS:
-        raise TallyError(
-            f"{path}: expected a name that ends in {' or '.join(_WRITERS)}, got "
-            f"{path.suffix or 'no ending'!r}"
-        )
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise TallyError(f"{path}: there is no folder {folder}; make it first")
-    if folder in {_folder(page) for page in pages}:
-        raise TallyError(
-            f"{path}: the pages lie in {folder}, and sktally never writes beside its "
-            "input; choose another folder for the table"
-        )
-    return path
-
-
-def write_table(table: pd.DataFrame, path: str | Path) -> None:
-    """Write a table as CSV, Parquet or for Stata, whole or not at all.
-
-    Parameters
-    ----------
-    table : DataFrame
-        Any table.
-    path : str or path
-        Ends in ``.csv``, ``.parquet`` or ``.dta``.
-
-    Raises
-    ------
-    TallyError
-        If the ending is another, the folder is missing or cannot be written, or
-        Parquet support is not installed.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from sktally.tables import write_table
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_table(pd.DataFrame({"count": [12]}), folder + "/votes.csv")
-    ...     int(pd.read_csv(folder + "/votes.csv")["count"][0])
-    12
-    """
-    path = check_table_path(path)
-    partial = path.with_name(path.name + ".partial")
-    try:
-        _WRITERS[path.suffix](table, partial)
-        partial.replace(path)
-    except ImportError:
-        raise TallyError(
-            f"{path}: writing Parquet needs the [table] extra: "
-            "pip install 'sktally[table]'"
-        ) from None
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise TallyError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder "
-            "that exists and may be written to"
-        ) from None
-
-
-def _write_stata(table: pd.DataFrame, path: Path) -> None:
-    """Write Stata 14, which knows Unicode: missing numbers as ``.``, text as ""."""
-    plain = table.copy()
-    for name in plain:
-        if pd.api.types.is_numeric_dtype(plain[name]):
-            plain[name] = plain[name].astype("float64")  # exact below 2 ** 53
-        else:
-            plain[name] = plain[name].astype(object).fillna("").astype(str)
-    long = [c for c in plain if plain[c].dtype == object or plain[c].dtype == "string"]
-    long = [c for c in long if plain[c].str.len().max() > 2000]
-    plain.to_stata(path, write_index=False, version=118, convert_strl=long)
-
-
-_WRITERS = {
-    ".csv": lambda table, path: table.to_csv(path, index=False),
-    ".parquet": lambda table, path: table.to_parquet(path, index=False),
-    ".dta": _write_stata,
-}

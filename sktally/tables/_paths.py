@@ -1,14 +1,53 @@
-"""Whether a store may be where somebody wants it."""
+"""Whether a table or a store may be where somebody wants it."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from sktally.exceptions import StoreError
+from sktally.exceptions import StoreError, TallyError
 from sktally.tables._image import PageName
 
-__all__ = ["check_store_path"]
+__all__ = ["check_store_path", "check_table_path"]
+
+#: Endings of tables.
+_TABLES = (".csv", ".parquet", ".dta")
+
+
+def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
+    """Return the path of a table to write, or say what is wrong with it.
+
+    Parameters
+    ----------
+    path : str or path
+        Should end in ``.csv``, ``.parquet`` or ``.dta`` (Stata).
+    pages : sequence of str, optional
+        The pages to be read: nothing is ever written into their folders.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    TallyError
+        If the ending is another, the folder is missing, or pages lie in it.
+
+    Examples
+    --------
+    >>> from sktally.tables import check_table_path
+    >>> check_table_path("votes.csv", ["scans/station_1.jpg"]).name
+    'votes.csv'
+    """
+    path = Path(path)
+    if path.suffix not in _TABLES:
+        raise TallyError(
+            f"{path}: expected a name that ends in {' or '.join(_TABLES)}, got "
+            f"{path.suffix or 'no ending'!r}"
+        )
+    _check_folder(path, pages, TallyError)
+    return path
 
 
 def check_store_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
@@ -37,12 +76,28 @@ def check_store_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
     'votes.sqlite'
     """
     path = Path(path)
+    _check_folder(path, pages, StoreError)
+    return path
+
+
+def _check_folder(path: Path, pages: Sequence[str], error: type[TallyError]) -> None:
+    """Raise unless the folder is there, and no page's name or file lies in it."""
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise StoreError(f"{path}: there is no folder {folder}; make it first")
-    if folder.resolve() in {PageName.parse(p).path.resolve().parent for p in pages}:
-        raise StoreError(
-            f"{path}: the pages lie in {folder}, and sktally never writes beside its "
-            "input; choose another folder for the store"
+        raise error(f"{path}: there is no folder {folder}; make it first")
+    shared = _folders([path]) & _folders([PageName.parse(page).path for page in pages])
+    if shared:
+        raise error(
+            f"{path}: pages lie in {min(shared)}, and sktally never writes beside its "
+            "input; choose another folder"
         )
-    return path
+
+
+def _folders(paths: Sequence[Path]) -> set[Path]:
+    """Return the folders in which names lie, and those in which what links lead to is.
+
+    ``scans/1.jpg`` may be a link into an archive: both are the user's input.
+    """
+    # unlike Path.resolve, which raises where links lead round in a circle
+    named = {Path(os.path.realpath(folder)) for folder in {p.parent for p in paths}}
+    return named | {Path(os.path.realpath(path)).parent for path in paths}

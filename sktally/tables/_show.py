@@ -19,9 +19,9 @@ from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm
 from sktally.pages import Registration, draw_registration, read_page
 from sktally.pages._read import count_pages
-from sktally.tables._edits import form_of
 from sktally.tables._find import file_of, find_page
 from sktally.tables._image import file_sha256
+from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._rows import crop_and_clean
 from sktally.tables._store import Store

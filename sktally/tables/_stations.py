@@ -20,7 +20,7 @@ from sktally._validate import check_page
 from sktally.exceptions import PageReadError, TallyError
 from sktally.pages import read_page
 
-__all__ = ["StationReport", "join_stations", "read_codes"]
+__all__ = ["StationReport", "join_stations", "match_stations", "read_codes"]
 
 _KEY = "station"
 _SHOWN = 5  # names in one line
@@ -117,14 +117,38 @@ def join_stations(
     1 pages without a station: a/9.jpg
     1 stations without a page: 8
     """
+    pages, report = match_stations(table[["file", "page"]], stations, table, by=by)
+    joined = table.merge(pages, on=["file", "page"], how="left")
+    joined.index = table.index
+    return joined, report
+
+
+def match_stations(
+    pages: pd.DataFrame,
+    stations: str | Path | pd.DataFrame,
+    columns: Iterable,
+    *,
+    by: str,
+) -> tuple[pd.DataFrame, StationReport]:
+    """Return the pages that have a station, with its columns, and what did not fit.
+
+    Parameters
+    ----------
+    pages : DataFrame
+        Columns ``file`` and ``page``.
+    stations, by : object
+        As of `join_stations`.
+    columns : iterable of str
+        Of the table that they will be joined to.
+    """
     listed = _read(stations)
-    clash = sorted(set(map(str, listed)) & set(map(str, table)))
+    clash = sorted(set(map(str, listed)) & set(map(str, columns)))
     if clash:
         raise TallyError(
             f"stations: expected columns that the table has not, got "
             f"{', '.join(clash)}; rename them"
         )
-    pages = table[["file", "page"]].drop_duplicates().reset_index(drop=True)
+    pages = pages.drop_duplicates().reset_index(drop=True)
     pages[_KEY] = pd.array(_keys(pages, by, set(listed[_KEY])), dtype="string")
     known = pages[_KEY].isin(listed[_KEY])
     named = [_name(*row) for row in pages[["file", "page"]].itertuples(index=False)]
@@ -136,10 +160,7 @@ def join_stations(
         {key: groups[key] for key in listed[_KEY] if len(groups.get(key, [])) > 1},
         [key for key in listed[_KEY] if key not in groups],
     )
-    pages = pages[known].merge(listed, on=_KEY, how="left")
-    joined = table.merge(pages, on=["file", "page"], how="left")
-    joined.index = table.index
-    return joined, report
+    return pages[known].merge(listed, on=_KEY, how="left"), report
 
 
 def _read(stations: str | Path | pd.DataFrame) -> pd.DataFrame:

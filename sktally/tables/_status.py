@@ -73,10 +73,9 @@ def _of_run(store: Store, run: Run) -> list[str]:
     )[0][0]
     gone = store.ask("SELECT COUNT(*) FROM unreadable WHERE run = ?", run.id)[0][0]
     copies = store.ask(
-        "SELECT COUNT(*) FROM files f WHERE EXISTS (SELECT 1 FROM pages p WHERE "
-        "p.run = ? AND p.sha256 = f.sha256) AND f.file NOT IN "
-        "(SELECT file FROM pages WHERE run = ?)",
-        *(run.id, run.id),
+        "SELECT COUNT(*) - COUNT(DISTINCT sha256) FROM files WHERE sha256 IN "
+        "(SELECT sha256 FROM pages WHERE run = ?)",
+        run.id,
     )[0][0]
     replaced = store.ask(
         "SELECT COUNT(*) FROM pages WHERE run = ? AND sha256 NOT IN "

@@ -106,6 +106,17 @@ class Store:
                     self.base.execute("ROLLBACK")
                 raise
 
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Show the block the store as it is now, whatever others write meanwhile."""
+        with explained(self.path):
+            self.base.execute("BEGIN")
+            try:
+                yield
+            finally:
+                if self.base.in_transaction:
+                    self.base.execute("ROLLBACK")
+
     def ask(self, question: str, *values: Any) -> list[tuple]:
         """Return the rows that answer a question in SQL."""
         with explained(self.path):

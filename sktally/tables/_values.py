@@ -23,6 +23,7 @@ import pandas as pd
 
 from sktally.tables._records import Run
 from sktally.tables._store import Store
+from sktally.tables._typed import ask_typed
 
 __all__ = ["STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_table"]
 
@@ -38,7 +39,7 @@ _DTYPES = {
     "confidence": "Float64",
     "tally_quality": "Float64",
 }
-_AT_ONCE = 5000  # rows fetched together
+_AT_ONCE = 20_000  # rows of a part
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,16 @@ class Edit:
     count: int | None
 
 
-def edits_of(store: Store) -> dict[tuple[str, int, str], list[Edit]]:
+def edits_of(
+    store: Store, where: str = "", *values: Any
+) -> dict[tuple[str, int, str], list[Edit]]:
     """Return the edits of each image, page number and field, oldest first."""
     found: dict[tuple[str, int, str], list[Edit]] = {}
-    ask = "SELECT sha256, number, field, purpose, who, count FROM edits ORDER BY id"
-    for sha256, number, name, *rest in store.ask(ask):
+    ask = (
+        "SELECT sha256, number, field, file, purpose, who, count FROM edits "
+        f"{where} ORDER BY id"
+    )
+    for sha256, number, name, _, *rest in ask_typed(store, ask, *values):
         found.setdefault((sha256, number, name), []).append(Edit(*rest))
     return found
 
@@ -121,6 +127,7 @@ def store_table(
 
     See Also
     --------
+    store_parts : The same part by part, where it is too much for the memory.
     write_table : Writes it as CSV, Parquet or for Stata.
 
     Examples
@@ -141,36 +148,104 @@ def store_table(
     (6, True)
     >>> folder.cleanup()
     """
+    rows = [row for part in _parts(store, run, replaced) for row in part]
+    return _frame(rows)
+
+
+def store_parts(
+    store: Store, run: Run | None = None, *, replaced: bool = False
+) -> Iterator[pd.DataFrame]:
+    """Yield what `store_table` returns in parts of some thousand rows.
+
+    Memory does not grow with the number of pages. Where others write meanwhile, ask
+    within ``store.reading()``, so that all parts are of one moment.
+
+    Parameters
+    ----------
+    store : Store
+        An open store; to be left open until the last part.
+    run : Run, optional
+        By default the one last read in.
+    replaced : bool, default=False
+        As of `store_table`.
+
+    Yields
+    ------
+    DataFrame
+        Whole pages, at least one part, perhaps without rows.
+
+    See Also
+    --------
+    write_table : Writes them as they come.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> from sktally.tables import Store, store_parts, write_table
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/votes.sqlite"
+    >>> _ = read_to_store(load_reader("example"), ["gone.png"], path)
+    >>> with Store(path) as store:
+    ...     print([len(part) for part in store_parts(store)])
+    ...     write_table(store_parts(store), folder.name + "/votes.csv")
+    [6]
+    >>> folder.cleanup()
+    """
+    empty = True
+    for rows in _parts(store, run, replaced):
+        empty = False
+        yield _frame(rows)
+    if empty:
+        yield _frame([])
+
+
+def _frame(rows: list[tuple]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(STORE_COLUMNS)).astype(_DTYPES)
+
+
+def _parts(store: Store, run: Run | None, replaced: bool) -> Iterator[list[tuple]]:
     run = run or store.run()
-    rows = list(_rows(store, run, replaced))
-    table = pd.DataFrame(rows, columns=list(STORE_COLUMNS))
-    return table.astype(_DTYPES)
-
-
-def _rows(store: Store, run: Run, replaced: bool) -> Iterator[tuple[Any, ...]]:
-    edits = edits_of(store)
-    last = 0
+    n_pages = max(1, _AT_ONCE // len(run.fields))
+    end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
+    for last in range(0, end, n_pages):
+        rows = list(_read(store, run, replaced, last, last + n_pages))
+        if rows:
+            yield rows
     ask = (
-        "SELECT p.id, p.file, p.number, f.field, f.boxes, f.count, f.confidence, "
+        "SELECT file, number, message FROM unreadable WHERE run = ? AND "
+        "(file, number) > (?, ?) ORDER BY file, number LIMIT ?"
+    )
+    pages: list[tuple] = [("", 0, "")]
+    while pages := ask_typed(store, ask, run.id, *pages[-1][:2], n_pages):
+        nothing = (None,) * 6
+        yield [
+            (file, number, name, *nothing, "failed", message, None)
+            for file, number, message in pages
+            for name in run.fields
+        ]
+
+
+def _read(
+    store: Store, run: Run, replaced: bool, last: int, until: int
+) -> Iterator[tuple]:
+    """Yield the rows of the pages after one and until another."""
+    # the plus keeps SQLite to the range of ids
+    some = "+run = ? AND id > ? AND id <= ?"
+    image = f"WHERE sha256 IN (SELECT sha256 FROM pages WHERE {some})"
+    edits = edits_of(store, image, run.id, last, until)
+    ask = (
+        "SELECT p.file, p.number, f.field, f.boxes, f.count, f.confidence, "
         "p.tally_quality, f.status, f.message, p.sha256 "
-        "FROM pages p JOIN fields f ON f.page = p.id "
-        "WHERE p.run = ? AND p.id > ? AND p.id <= ? "
+        f"FROM pages p JOIN fields f ON f.page = p.id WHERE {some} "
         + ("" if replaced else "AND p.sha256 IN (SELECT sha256 FROM files) ")
         + "ORDER BY p.id, f.place"
     )
-    end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
-    while last < end:
-        for row in store.ask(ask, run.id, last, last + _AT_ONCE):
-            _, file, number, name, boxes, count, *rest, sha256 = row
-            said = edits.get((sha256, number, name), [])
-            final = final_count(count, None, said)[0]
-            yield file, number, name, boxes, count, None, final, *rest, sha256
-        last += _AT_ONCE
-    ask = "SELECT file, number, message FROM unreadable WHERE run = ? ORDER BY 1, 2"
-    for file, number, message in store.ask(ask, run.id):
-        for name in run.fields:
-            nothing = (None,) * 6
-            yield file, number, name, *nothing, "failed", message, None
+    for row in ask_typed(store, ask, run.id, last, until):
+        file, number, name, boxes, count, *rest, sha256 = row
+        said = edits.get((sha256, number, name), [])
+        final = final_count(count, None, said)[0]
+        yield file, number, name, boxes, count, None, final, *rest, sha256
 
 
 def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
@@ -220,7 +295,7 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
         "WHERE p.run = ? AND p.sha256 = ? AND p.number = ? AND f.field = ?"
     )
     for (sha256, number, name), edits in edits_of(store).items():
-        for file, count in store.ask(ask, run.id, sha256, number, name):
+        for file, count in ask_typed(store, ask, run.id, sha256, number, name):
             if final_count(count, None, edits)[1]:
                 entries = {e.who: e.count for e in edits if e.purpose == "entry"}
                 text = ", ".join(

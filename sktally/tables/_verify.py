@@ -1,21 +1,25 @@
-"""Prove that a store is as it was written, and its images and models too."""
+"""Prove that a store is as it was written, and its scans, models and references."""
 
 from __future__ import annotations
 
-import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from sktally.tables._chain import broken_links
+from sktally.exceptions import StoreError, TallyError
+from sktally.tables._chain import broken_links, link_with
 from sktally.tables._image import file_sha256
+from sktally.tables._origin import form_with_files, model_file
 from sktally.tables._schema import explained
 from sktally.tables._store import Store
 
-__all__ = ["files_sha256", "verify"]
+__all__ = ["verify"]
 
 
-def verify(store: Store, *, images: bool = True) -> Iterator[str]:
+def verify(
+    store: Store, *, images: bool = True, expect: str | None = None
+) -> Iterator[str]:
     """Yield what is wrong, in words; nothing if all is as it was written.
 
     Parameters
@@ -23,17 +27,27 @@ def verify(store: Store, *, images: bool = True) -> Iterator[str]:
     store : Store
         An open store.
     images : bool, default=True
-        Whether to hash the scans and the model files anew.
+        Whether to hash the scans, models and references of forms anew.
+    expect : str, optional
+        Hash that once ended the chain. If the chain is whole and still has it, no row
+        before it was changed, taken out or put in since.
 
     Yields
     ------
     str
-        Altered, deleted or foreign rows; images and models that changed or are gone.
+        Altered, deleted or foreign rows; scans, models and references that changed or
+        are gone.
+
+    Raises
+    ------
+    StoreError
+        If `expect` is no hash.
 
     Notes
     -----
     Whoever can write the file could make all hashes anew. Note the hash at the end of
-    the chain, which `sktally status` prints, where nobody else can write.
+    the chain, which `sktally status` prints, where nobody else can write, and give it
+    as `expect` later.
 
     See Also
     --------
@@ -58,14 +72,25 @@ def verify(store: Store, *, images: bool = True) -> Iterator[str]:
     1
     >>> folder.cleanup()
     """
+    noted = None if expect is None else expect.strip().lower()
+    if noted is not None and not re.fullmatch("[0-9a-f]{64}", noted):
+        raise StoreError(
+            f"expect: expected the 64 hexadecimal digits of a hash, got {expect!r}; "
+            "give the hash that `sktally status` or `verify` printed last"
+        )
     with explained(store.path):
         damage = store.base.execute("PRAGMA integrity_check(5)").fetchall()
         if damage != [("ok",)]:
             yield from (f"file: {text}" for (text,) in damage)
         yield from broken_links(store.base)
+        if noted is not None and link_with(store.base, noted) is None:
+            yield (
+                f"chain: no link has the hash {noted} that was expected; rows before "
+                "it were rewritten or taken out, or it is of another store"
+            )
     if images:
         yield from _images(store)
-        yield from _models(store)
+        yield from _origins(store)
 
 
 def _images(store: Store) -> Iterator[str]:
@@ -90,26 +115,15 @@ def _images(store: Store) -> Iterator[str]:
             yield from wrong.get(sha256, [gone])
 
 
-def _models(store: Store) -> Iterator[str]:
+def _origins(store: Store) -> Iterator[str]:
+    """Yield which models and references of forms are gone or changed."""
     for run in store.runs():
-        model = run.content["model"]
-        if "path" not in model:
-            continue
-        path = Path(model["path"])
-        try:
-            same = files_sha256(path) == model["sha256"]
-        except (OSError, ValueError) as error:
-            yield f"model of run {run.id}: {path} cannot be read ({_reason(error)})"
-            continue
-        if not same:
-            yield f"model of run {run.id}: {path} is not the one that read the pages"
+        for find in (form_with_files, model_file):
+            try:
+                find(run)
+            except TallyError as error:
+                yield str(error)
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def files_sha256(path: Path) -> str:
-    """Return one SHA-256 for both files of a model, given its .json."""
-    parts = [file_sha256(path), file_sha256(path.with_suffix(".safetensors"))]
-    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -25,11 +25,13 @@ from sktally.tables import (
     Store,
     _schema,
     check_store_path,
+    check_table_path,
     show_page,
+    store_status,
     store_table,
     verify,
 )
-from sktally.tables._edits import form_of
+from sktally.tables._origin import form_of
 
 
 def table(path, run=None):
@@ -74,6 +76,22 @@ def test_copies_and_renamed_files_are_known(reader, scans, tmp_path):
     told = read_to_store(reader, [twin.with_name("renamed.png")], path)
     assert (told.read, told.before, told.copies) == (0, 1, 1)
     assert len(table(path)) == 6  # fields of one page
+
+
+def test_another_name_of_the_same_file_is_no_copy(reader, scans, tmp_path, monkeypatch):
+    path = tmp_path / "votes.sqlite"
+    monkeypatch.chdir(scans[0].parent)
+    told = read_to_store(reader, [scans[0].name, scans[0], scans[1].name], path)
+    assert (told.read, told.before, told.copies) == (2, 1, 0)
+    scans[1].touch()
+    for _ in range(2):
+        told = read_to_store(reader, scans[:2], path)
+        assert (told.before, told.copies) == (2, 0)
+    shutil.copy(scans[0], "twin.png")
+    told = read_to_store(reader, [scans[0], "twin.png", scans[0].name], path)
+    assert (told.before, told.copies) == (3, 1)
+    with Store(path) as store:
+        assert "1 copies of pages" in store_status(store)
 
 
 def test_another_reader_is_another_run(reader, scans, tmp_path):
@@ -244,6 +262,26 @@ def test_where_a_store_may_be(scans, tmp_path):
         check_store_path(scans[0].with_name("a.sqlite"), scans)
     with pytest.raises(StoreError, match="there is no folder"):
         check_store_path(tmp_path / "none" / "a.sqlite", scans)
+
+
+@pytest.mark.parametrize("check", [check_store_path, check_table_path])
+def test_nothing_is_written_beside_links_to_scans(scans, tmp_path, check):
+    links, out = tmp_path / "links", tmp_path / "out"
+    links.mkdir()
+    out.mkdir()
+    link = links / "scan.png"
+    link.symlink_to(scans[0])
+    name = "a.sqlite" if check is check_store_path else "a.csv"
+    assert check(out / name, [link]) == out / name
+    for folder in (links, scans[0].parent):
+        with pytest.raises(TallyError, match=f"pages lie in {folder}, and sktally"):
+            check(folder / name, [link])
+    (tmp_path / "other").symlink_to(links)  # a folder by another name
+    with pytest.raises(TallyError, match=f"pages lie in {links}, and sktally"):
+        check(tmp_path / "other" / name, [f"{link}#page=1"])
+    (out / name).symlink_to(links / name)  # a file that is elsewhere
+    with pytest.raises(TallyError, match=f"pages lie in {links}, and sktally"):
+        check(out / name, [link])
 
 
 def test_what_is_no_store(tmp_path):
