@@ -224,7 +224,7 @@ def test_ctrl_c_ends_after_the_pages_under_way(reader, scans, tmp_path):
             pages.append(scan.with_name(f"{i}_{scan.name}"))
             pages[-1].write_bytes(scan.read_bytes() + b"\0" * i)
     told = read_to_store(reader, pages, path, progress=interrupt)
-    assert told.stopped and told.done == told.read == 8
+    assert told.stopped and told.done == told.read == 16
     assert not read_to_store(reader, pages, path).stopped
     assert len(table(path)) == 6 * 18
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
