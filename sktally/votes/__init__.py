@@ -16,6 +16,7 @@ from sktally.votes._decode import (
     labels_to_counts,
 )
 from sktally.votes._intervals import AccuracyInterval, accuracy_interval
+from sktally.votes._joint import JointReading, read_jointly
 from sktally.votes._metrics import (
     count_accuracy,
     count_accuracy_score,
@@ -24,14 +25,22 @@ from sktally.votes._metrics import (
     page_accuracy,
     page_accuracy_score,
 )
+from sktally.votes._posterior import CountPosterior, count_posterior
+from sktally.votes._reconcile import ReconciledTallies, reconcile_tallies
 from sktally.votes._result import TallyPrediction
+from sktally.votes._slips import SLIP_TYPES, SumSlips, fit_slips, slip_type
 from sktally.votes._targets import target_counts
 
 __all__ = [
     "BLANK_RIGHT",
     "CLASSES",
     "HIGH_QUALITY",
+    "SLIP_TYPES",
     "AccuracyInterval",
+    "CountPosterior",
+    "JointReading",
+    "ReconciledTallies",
+    "SumSlips",
     "TallyPrediction",
     "VoteCountAggregator",
     "accuracy_interval",
@@ -39,14 +48,19 @@ __all__ = [
     "count_accuracy",
     "count_accuracy_score",
     "count_confidence",
+    "count_posterior",
     "counts_to_label_sets",
     "digit_accuracy",
     "digit_accuracy_score",
+    "fit_slips",
     "labels_to_boxes",
     "labels_to_counts",
     "page_accuracy",
     "page_accuracy_score",
     "place_weights",
+    "read_jointly",
+    "reconcile_tallies",
+    "slip_type",
     "tally_quality",
     "target_counts",
 ]

@@ -1,0 +1,159 @@
+"""Read degraded sheets with and without their sums, and tell clerks from machine.
+
+Made pages of 15 fields and three sums, which bind all fields; one sum in ten is wrong
+as written. How far off sums are is learnt from the truth of other sheets of the same
+make (--audited). Printed: counts exact and log loss of the count, for each field by
+itself and in the light of its sheet; how well sums that clerks got wrong are told from
+sums that were misread; the time a sheet takes.
+"""
+
+import os
+import time
+
+os.environ["OMP_NUM_THREADS"] = "1"
+
+import numpy as np
+import torch
+from common import arguments, clustered_share, print_versions
+
+from sktally import TallyForm, load_reader, make_tally_pages
+from sktally.votes import fit_slips, reconcile_tallies
+
+PARTS = 6
+SUMS = {
+    "all_a": [f"a{i}" for i in range(PARTS)],
+    "all_b": [f"b{i}" for i in range(PARTS - 1)],
+    "all": ["all_a", "all_b", "spoilt"],
+}
+
+
+def form_of_sums() -> TallyForm:
+    """Return a form of 15 fields of three boxes, in two columns."""
+    names = [*SUMS["all_a"], "all_a", *SUMS["all_b"], "all_b", "spoilt", "all"]
+    square = {"kind": "square", "size": [40, 40]}
+    corners = {"tl": [60, 60], "tr": [1640, 60], "bl": [60, 2140], "br": [1640, 2140]}
+    fields = [
+        {
+            "name": name,
+            "start": [450 + 800 * (i // 8), 300 + 220 * (i % 8)],
+            "box": [90, 110],
+            "places": 3,
+            "frame": 3,
+        }
+        for i, name in enumerate(names)
+    ]
+    return TallyForm.from_dict(
+        {
+            "name": "sums",
+            "page": {"width": 1700, "height": 2200},
+            "anchors": [{"name": n, "center": c, **square} for n, c in corners.items()],
+            "fields": fields,
+            "sums": SUMS,
+            "blank_right": "zero",
+        }
+    )
+
+
+def read_pages(form: TallyForm, n: int, seed: int, **damage: float):
+    """Return the truth of some pages that were read, and probabilities of boxes."""
+    reader = load_reader(form)
+    counts, proba = [], []
+    for start in range(0, n, 20):
+        made = make_tally_pages(
+            min(20, n - start),
+            form=form,
+            random_state=seed * 10_000 + start,
+            **damage,
+        )
+        cells, reports = reader[0].crop(made.pages)
+        read = reader[-1].predict_tallies(reader[1:-1].transform(cells))
+        good = [i for i, report in enumerate(reports) if report.status == "ok"]
+        counts.append(made.counts[good])
+        proba.append(read.digit_proba[good])
+    return np.concatenate(counts), np.concatenate(proba)
+
+
+def log_loss(proba: np.ndarray) -> np.ndarray:
+    """Return the log loss of each count; probabilities have a floor of 1e-6."""
+    return -np.log(np.maximum(proba, 1e-6))
+
+
+def truth_given(proba: np.ndarray, form: TallyForm, truth: np.ndarray, slips):
+    """Return the probabilities of the true counts, alone and given the sheet."""
+    from sktally.votes import count_posterior, read_jointly
+
+    alone, joint = np.empty(truth.shape), np.empty(truth.shape)
+    names = form.field_names
+    for i, sheet in enumerate(proba):
+        own = [count_posterior(b, blank_right=form.blank_right) for b in sheet]
+        read = read_jointly(own, names, form.sums, slips=slips, n_places=[3] * 15)
+        alone[i] = [p.of(int(n)) for p, n in zip(own, truth[i], strict=True)]
+        joint[i] = [
+            p.of(int(n)) for p, n in zip(read.posteriors, truth[i], strict=True)
+        ]
+    return alone, joint
+
+
+def wrong_as_written(form: TallyForm, counts: np.ndarray) -> np.ndarray:
+    """Tell which sums do not hold."""
+    at = form.field_names.index
+    return np.column_stack(
+        [
+            counts[:, at(total)] != counts[:, [at(p) for p in parts]].sum(axis=1)
+            for total, parts in form.sums.items()
+        ]
+    )
+
+
+def main() -> None:
+    """Read, reconcile and compare."""
+    args = arguments(
+        __doc__,
+        pages={"type": int, "default": 1000},
+        audited={"type": int, "default": 300},
+        degrade={"type": float, "default": 0.9, "help": "severity, from 0 to 1"},
+        scale={"type": float, "default": 0.5, "help": "pixels a form unit"},
+        blur={"type": float, "default": 2.5, "help": "standard deviation in pixels"},
+        quick={"action": "store_true"},
+    )
+    if args.quick:
+        args.pages, args.audited = 40, 40
+    torch.set_num_threads(1)
+    print_versions(args.seed)
+    form = form_of_sums()
+    audited = make_tally_pages(
+        args.audited, form=form, scale=0.1, degrade="none", random_state=args.seed + 1
+    )
+    slips = fit_slips(audited.counts, form.field_names, form.sums)
+    print(f"learnt from {args.audited} sheets: {slips}")
+    damage = {name: getattr(args, name) for name in ("degrade", "scale", "blur")}
+    truth, proba = read_pages(form, args.pages, args.seed, **damage)
+    n = len(truth)
+    print(f"{n} of {args.pages} pages read, {damage}")
+    started = time.perf_counter()
+    found = reconcile_tallies(proba, form, slips=slips)
+    spent = 1000 * (time.perf_counter() - started) / n
+    raw = np.array([[p.argmax(axis=-1) for p in sheet] for sheet in proba])
+    from sktally.votes import labels_to_counts
+
+    raw_counts, _ = labels_to_counts(raw, blank_right=form.blank_right)
+    page = np.repeat(np.arange(n), truth.shape[1])
+    for name, counts in (("each by itself", raw_counts), ("jointly", found.counts)):
+        print(f"exact, {name}: {clustered_share((counts == truth).ravel(), page)}")
+    alone, joint = truth_given(proba, form, truth, slips)
+    print(f"log loss of a count, by itself: {log_loss(alone).mean():.4f}, ", end="")
+    print(f"jointly: {log_loss(joint).mean():.4f}")
+    wrong = wrong_as_written(form, truth)
+    told = found.holds < 0.5
+    print(f"sums wrong as written: {wrong.sum()} of {wrong.size}; as read: ", end="")
+    print(f"{found.broken.sum()}")
+    print(
+        f"told to be the clerk's: {told.sum()}, rightly {(told & wrong).sum()}: "
+        f"precision {(told & wrong).sum() / max(told.sum(), 1):.3f}, "
+        f"recall {(told & wrong).sum() / max(wrong.sum(), 1):.3f}"
+    )
+    print(f"milliseconds a sheet: {spent:.1f}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,256 @@
+"""Sums that bind fields: exactly what listing all readings gives."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sktally import TallyError, TallyForm
+from sktally.votes import (
+    CountPosterior,
+    SumSlips,
+    count_posterior,
+    fit_slips,
+    labels_to_counts,
+    read_jointly,
+    reconcile_tallies,
+    slip_type,
+)
+from sktally.votes._graph import best_reading, solve
+
+RULES = ("missing", "zero", "shift")
+
+
+@st.composite
+def small_forms(draw):
+    """Draw a few fields of a few counts each, and sums among them, any of them."""
+    seed = draw(st.integers(0, 2**32 - 1))
+    rng = np.random.default_rng(seed)
+    n = draw(st.integers(2, 5))
+    unary = [rng.dirichlet(np.ones(rng.integers(1, 6))) for _ in range(n)]
+    rules, kernels = [], []
+    for _ in range(draw(st.integers(1, 3))):
+        total, *parts = rng.permutation(n)[: rng.integers(2, n + 1)].tolist()
+        rules.append((total, tuple(parts)))
+        kernels.append(SumSlips(*rng.dirichlet(np.ones(5))[:4]).kernel(1))
+    return unary, rules, kernels
+
+
+def listed(unary, rules, kernels):
+    """Go through all readings."""
+    beliefs = [np.zeros(len(u)) for u in unary]
+    holds, whole, best = np.zeros(len(rules)), 0.0, 0.0
+    for reading in itertools.product(*[range(len(u)) for u in unary]):
+        weight = np.prod([u[n] for u, n in zip(unary, reading, strict=True)])
+        off = [
+            reading[total] - sum(reading[i] for i in parts) for total, parts in rules
+        ]
+        best = max(best, 0.0 if any(off) else weight)
+        for d, (differences, proba, rest) in zip(off, kernels, strict=True):
+            weight *= rest + proba[differences == d].sum()
+        whole += weight
+        holds += weight * (np.array(off) == 0)
+        for belief, n in zip(beliefs, reading, strict=True):
+            belief[n] += weight
+    return beliefs, holds / whole, whole, best
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(small_forms())
+def test_as_listing_all_readings(form):
+    unary, rules, kernels = form
+    beliefs, holds, whole, best = listed(unary, rules, kernels)
+    found = solve(unary, rules, kernels)
+    assert found.whole == pytest.approx(whole, rel=1e-9)
+    assert found.holds == pytest.approx(holds, rel=1e-9)
+    for belief, expected in zip(found.beliefs, beliefs, strict=True):
+        assert belief == pytest.approx(expected, rel=1e-9)
+    reading = best_reading(unary, rules)
+    if reading is None:
+        assert best == 0
+    else:
+        weight = np.prod([u[n] for u, n in zip(unary, reading, strict=True)])
+        assert weight == pytest.approx(best, rel=1e-9)
+        for total, parts in rules:
+            assert reading[total] == reading[list(parts)].sum()
+
+
+@pytest.mark.parametrize("blank_right", RULES)
+@pytest.mark.parametrize("n_places", [1, 2, 3])
+def test_posterior_is_the_sum_over_labels(blank_right, n_places):
+    rng = np.random.default_rng(n_places)
+    proba = rng.dirichlet(np.full(12, 0.3), size=n_places)
+    labels = np.array(list(itertools.product(range(12), repeat=n_places)))
+    weights = np.prod(proba[np.arange(n_places), labels], axis=1)
+    counts, _ = labels_to_counts(labels, blank_right=blank_right)
+    found = count_posterior(proba, blank_right=blank_right)
+    for count in np.unique(counts):
+        assert found.of(int(count)) == pytest.approx(
+            weights[counts == count].sum(), abs=1e-10
+        )
+    assert found.proba.sum() + found.missing == pytest.approx(1)
+
+
+def certain(count):
+    return CountPosterior(np.array([count]), np.ones(1))
+
+
+def test_a_field_that_was_not_read_follows_from_the_others():
+    read = read_jointly(
+        [certain(12), None, certain(40)], ["a", "b", "all"], {"all": ["a", "b"]}
+    )
+    count, proba = read.posteriors[1].top(1)[0]
+    assert count == 28 and proba > 0.8
+    assert read.consistent.tolist() == [12, 28, 40]
+
+
+def test_certain_counts_that_do_not_add_up_are_the_slip_of_a_clerk():
+    names, sums = ["a", "b", "all"], {"all": ["a", "b"]}
+    read = read_jointly([certain(12), certain(27), certain(40)], names, sums)
+    assert read.holds["all"] == 0 and read.consistent is None
+    assert np.isnan(read.log_odds)
+    assert [p.top(1)[0][0] for p in read.posteriors] == [12, 27, 40]
+
+
+def test_sums_in_circles():
+    """Rows and columns of a table of two by two."""
+    doubt = CountPosterior(np.array([1, 7]), np.array([0.3, 0.7]))
+    names = ["a", "b", "c", "d", "ab", "cd", "ac", "bd"]
+    sums = {"ab": "ab", "cd": "cd", "ac": "ac", "bd": "bd"}
+    counts = [None, certain(4), certain(5), certain(6), *map(certain, (5, 11, 6, 10))]
+    counts[0] = doubt
+    read = read_jointly(counts, names, {k: [*v] for k, v in sums.items()})
+    assert read.posteriors[0].of(1) > 0.999
+    assert read.consistent.tolist() == [1, 4, 5, 6, 5, 11, 6, 10]
+
+
+def test_too_many_circles_are_told():
+    names = [f"{row}{column}" for row in "abc" for column in "xyz"]
+    names += [*"abcxyz"]
+    sums = {row: [row + column for column in "xyz"] for row in "abc"}
+    sums |= {column: [row + column for row in "abc"] for column in "xyz"}
+    with pytest.raises(TallyError, match="form circles, which leave .* combinations"):
+        read_jointly([None] * 15, names, sums)
+
+
+@pytest.mark.parametrize(
+    ("sums", "message"),
+    [
+        ({"all": ["a", "z"]}, "sums.all: no field 'z'"),
+        ({"all": ["all"]}, "sums.all: expected parts other than itself"),
+        ({"all": []}, "sums.all: expected parts other than itself"),
+        ({"all": ["a", "a"]}, "each once, got a, a"),
+    ],
+)
+def test_sums_that_cannot_be(sums, message):
+    with pytest.raises(TallyError, match=message):
+        read_jointly([certain(1)] * 3, ["a", "b", "all"], sums)
+
+
+def test_counts_that_are_too_large():
+    with pytest.raises(TallyError, match="expected counts below 1000000, got 1000000"):
+        read_jointly([certain(10**6)] * 2, ["a", "b"], {"a": ["b"]})
+
+
+def test_sums_that_must_hold_but_cannot():
+    never = SumSlips(carry=0, digit=0, swap=0, other=0)
+    with pytest.raises(TallyError, match="no counts at all agree with the sums"):
+        read_jointly([certain(1), certain(2)], ["a", "b"], {"a": ["b"]}, slips=never)
+
+
+@pytest.mark.parametrize(
+    "shares", [(-0.1, 0, 0, 0), (0.5, 0.5, 0, 0), (np.nan, 0, 0, 0)]
+)
+def test_shares_that_are_none(shares):
+    with pytest.raises(TallyError, match="SumSlips"):
+        SumSlips(*shares)
+
+
+def test_kernel_is_a_distribution():
+    differences, proba, rest = SumSlips().kernel(2)
+    assert proba.sum() + rest * (2 * 100 - 1) == pytest.approx(1)
+    assert {slip_type(int(d), 2) for d in differences} == {"", "carry", "digit", "swap"}
+
+
+def test_slips_are_learnt():
+    rng = np.random.default_rng(0)
+    parts = rng.integers(0, 300, (1000, 2))
+    off = rng.choice([0, 1, 20, 27, 123], 1000, p=[0.8, 0.1, 0.05, 0.03, 0.02])
+    sheets = np.column_stack([parts, parts.sum(axis=1) + off])
+    sheets[::50, 0] = -1  # not known
+    slips = fit_slips(sheets, ["a", "b", "all"], {"all": ["a", "b"]})
+    assert slips.carry == pytest.approx(0.1, abs=0.03)
+    assert slips.digit == pytest.approx(0.05, abs=0.02)
+    assert slips.share == pytest.approx(0.2, abs=0.04)
+    with pytest.raises(TallyError, match="got none; check some sheets"):
+        fit_slips(np.full((2, 3), -1), ["a", "b", "all"], {"all": ["a", "b"]})
+    with pytest.raises(TallyError, match="one column for each field"):
+        fit_slips(sheets, ["a", "all"], {"all": ["a"]})
+
+
+def form_with_sums():
+    box = {"start": [100, 100], "box": [40, 50], "places": 3}
+    fields = [{**box, "name": name} for name in ("a", "b", "all")]
+    for i, field in enumerate(fields):
+        field["start"] = [100, 100 + 100 * i]
+    return TallyForm.from_dict(
+        {
+            "name": "sums",
+            "page": {"width": 600, "height": 600},
+            "fields": fields,
+            "sums": {"all": ["a", "b"]},
+        }
+    )
+
+
+def written(*strings, sure=0.99):
+    """Return probabilities of boxes that read so."""
+    labels = [["0123456789x_".index(c) for c in string] for string in strings]
+    return sure * np.eye(12)[labels] + (1 - sure) / 12
+
+
+def test_sheets_are_reconciled():
+    form = form_with_sums()
+    proba = np.stack(
+        [
+            written("x12", "x30", "x42"),  # adds up
+            written("x12", "x30", "x48"),  # misread
+            written("x12", "32_", "332"),  # written from the left, or a zero left out
+            np.full((3, 3, 12), np.nan),  # not read
+        ]
+    )
+    proba[1, 2, 2, 2] = 0.3
+    proba[1, 2, 2] /= proba[1, 2, 2].sum()
+    found = reconcile_tallies(proba, form)
+    assert found.counts[:3].tolist() == [[12, 30, 42], [12, 30, 42], [12, 320, 332]]
+    assert (found.counts[3] == -1).all() and np.isnan(found.proba[3]).all()
+    assert found.broken.ravel().tolist()[:2] == [False, True]
+    assert found.holds[1, 0] > 0.8 and np.isnan(found.holds[3, 0])
+    assert found.log_odds[0] == 0 and found.log_odds[1] > 0
+    assert (found.raw_proba[1] < found.proba[1]).any()
+
+
+def test_forms_and_arrays_that_do_not_fit():
+    form = form_with_sums()
+    with pytest.raises(
+        TallyError, match=r"expected shape \(n_tallies, 3, n_places, 12\)"
+    ):
+        reconcile_tallies(np.zeros((1, 2, 3, 12)), form)
+    with pytest.raises(TallyError, match="expected sums that bind fields"):
+        reconcile_tallies(np.zeros((1, 3, 3, 12)), form.model_copy(update={"sums": {}}))
+
+
+@pytest.mark.parametrize(
+    ("proba", "message"),
+    [
+        (np.zeros((3, 10)), r"expected shape \(n_places, 12\)"),
+        (np.full((3, 12), np.nan), "expected 1 to 18 places, got 0"),
+        (np.zeros((3, 12)), "sum to 1 at each place"),
+        (np.full((2, 12), -1 / 12), "sum to 1 at each place"),
+    ],
+)
+def test_probabilities_that_are_none(proba, message):
+    with pytest.raises(TallyError, match=message):
+        count_posterior(proba)
