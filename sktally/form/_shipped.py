@@ -6,6 +6,7 @@ from importlib import resources
 from os import PathLike
 from pathlib import Path
 
+from sktally._validate import is_there
 from sktally.exceptions import FormError
 from sktally.form._form import TallyForm
 
@@ -69,7 +70,7 @@ def load_form(form: str | Path | TallyForm) -> TallyForm:
             Path(str(resources.files("sktally") / "data" / "forms" / f"{form}.toml"))
         )
     path = Path(form)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not is_there(path):
         raise FormError(
             f"no form {str(form)!r}: shipped forms are {', '.join(shipped)}; for a "
             "form of your own give the path of its .toml file"
