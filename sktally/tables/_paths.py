@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sktally._validate import is_there
 from sktally.exceptions import StoreError
 from sktally.tables._image import PageName
 
@@ -38,11 +39,21 @@ def check_store_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
     """
     path = Path(path)
     folder = path.absolute().parent
-    if not folder.is_dir():
+    if not (is_there(folder) and folder.is_dir()):
         raise StoreError(f"{path}: there is no folder {folder}; make it first")
-    if folder.resolve() in {PageName.parse(p).path.resolve().parent for p in pages}:
+    if folder.resolve() in {_folder(page) for page in pages}:
         raise StoreError(
             f"{path}: the pages lie in {folder}, and sktally never writes beside its "
             "input; choose another folder for the store"
         )
     return path
+
+
+def _folder(page: str) -> Path:
+    """Return the folder that a page lies in, be it a link that leads nowhere."""
+    path = PageName.parse(page).path
+    try:
+        return path.resolve().parent
+    # links in a circle; names that no file has
+    except (OSError, RuntimeError, ValueError):
+        return path.absolute().parent
