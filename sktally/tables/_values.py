@@ -19,12 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from sktally.exceptions import StoreError
 from sktally.tables._records import Run
 from sktally.tables._store import Store
 
-__all__ = ["STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_table"]
+__all__ = [
+    *("STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_table", "typed"),
+]
 
 STORE_COLUMNS = (
     *("file", "page", "field", "boxes", "count", "reconciled", "final"),
@@ -144,7 +148,7 @@ def store_table(
     run = run or store.run()
     rows = list(_rows(store, run, replaced))
     table = pd.DataFrame(rows, columns=list(STORE_COLUMNS))
-    return table.astype(_DTYPES)
+    return typed(store, table, _DTYPES)
 
 
 def _rows(store: Store, run: Run, replaced: bool) -> Iterator[tuple[Any, ...]]:
@@ -229,5 +233,19 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
                 )
                 found.append((file, number, name, count, text))
     names = ["file", "page", "field", "count", "entries"]
-    table = pd.DataFrame(found, columns=names).sort_values(names[:3])
-    return table.astype({"page": "int64", "count": "Int64"}).reset_index(drop=True)
+    table = pd.DataFrame(found, columns=names)
+    table = typed(store, table, {"page": "int64", "count": "Int64"})
+    return table.sort_values(names[:3], ignore_index=True)
+
+
+def typed(store: Store, table: pd.DataFrame, dtypes: dict[str, str]) -> pd.DataFrame:
+    """Give the columns of a table their types, which SQLite does not insist on."""
+    try:
+        with np.errstate(invalid="ignore"):
+            return table.astype(dtypes)
+    except (ValueError, TypeError) as error:
+        raise StoreError(
+            f"{store.path}: expected whole numbers as counts and pages, got something "
+            f"else ({error!s:.200}): the store was damaged or altered; go back to an "
+            "untouched copy"
+        ) from None
