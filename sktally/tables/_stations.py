@@ -119,10 +119,11 @@ def join_stations(
     1 stations without a page: 8
     """
     listed = _read(stations)
+    name = "stations" if isinstance(stations, pd.DataFrame) else stations
     clash = sorted(set(map(str, listed)) & set(map(str, table)))
     if clash:
         raise TallyError(
-            f"stations: expected columns that the table has not, got "
+            f"{name}: expected columns that the table has not, got "
             f"{', '.join(clash)}; rename them"
         )
     pages = table[["file", "page"]].drop_duplicates().reset_index(drop=True)
