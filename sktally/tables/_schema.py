@@ -10,7 +10,7 @@ import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sktally.exceptions import StoreError
@@ -201,8 +201,9 @@ def _make(path: Path) -> None:
         if not path.exists():  # a file system without links
             new.replace(path)
     finally:
-        for end in ("", "-wal", "-shm"):
-            new.with_name(new.name + end).unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, there is nothing
+            for end in ("", "-wal", "-shm"):
+                new.with_name(new.name + end).unlink(missing_ok=True)
 
 
 def _open(path: Path, read_only: bool) -> sqlite3.Connection:
