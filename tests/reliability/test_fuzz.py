@@ -166,7 +166,7 @@ def replaced(content, data):
         if len(node) > 1 and data.draw(st.sampled_from([False, False, True])):
             del node[key]
         else:
-            node[key] = data.draw(VALUES)
+            node[key] = copy.deepcopy(data.draw(VALUES))
     return content
 
 
