@@ -42,7 +42,7 @@ LONGEST = 10.0  # seconds for one example on a busy machine; a hang is longer
 
 
 def fuzz(few):
-    """Run `few` examples in CI, and a hundred times as many in full."""
+    """Run `few` examples in CI, and twenty times as many in full."""
     return settings(
         max_examples=few * 20 if FULL else few,
         derandomize=not FULL,
