@@ -243,7 +243,7 @@ def typed(store: Store, table: pd.DataFrame, dtypes: dict[str, str]) -> pd.DataF
     try:
         with np.errstate(invalid="ignore"):
             return table.astype(dtypes)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise StoreError(
             f"{store.path}: expected whole numbers as counts and pages, got something "
             f"else ({error!s:.200}): the store was damaged or altered; go back to an "
