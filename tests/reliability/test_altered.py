@@ -146,6 +146,7 @@ CHANGES = st.sampled_from(sorted(COLUMNS)).flatmap(
 @FUZZ
 @given(CHANGES)
 @example(("fields", "count", "1e308"))
+@example(("fields", "count", "9e999"))
 @example(("fields", "count", "'['"))
 @example(("pages", "number", "x''"))
 @example(("edits", "count", "'x'"))
