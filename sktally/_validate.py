@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from sktally.exceptions import PageReadError, TallyError
 
-__all__ = ["check_choice", "check_page", "check_range"]
+__all__ = ["check_choice", "check_page", "check_range", "is_there"]
 
 
 def check_choice(name: str, value: object, choices: tuple) -> None:
@@ -31,6 +33,18 @@ def check_range(
         raise TallyError(f"{name}: expected {what}, got {value!r}")
     if not low <= value <= high:
         raise TallyError(f"{name}: expected {what} in [{low}, {high}], got {value!r}")
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether there is something of this name; no name is too odd to ask for.
+
+    Names too long, with a NUL or in no encoding, and links that lead in a circle, are
+    names of nothing.
+    """
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 def check_page(page: object, name: str = "page", *, color: bool = False) -> np.ndarray:

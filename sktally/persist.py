@@ -20,7 +20,7 @@ from sktally.cells import CellNormalizer, TallyCropper
 from sktally.digits import CNNClassifier
 from sktally.digits._estimators import EstimatorReader, EstimatorWriter
 from sktally.digits._weights import bundled_models, find_model, read_model, write_model
-from sktally.exceptions import ModelFormatError, StoreError
+from sktally.exceptions import ModelFormatError, StoreError, TallyError
 from sktally.form import TallyForm, load_form
 from sktally.tables import Run
 from sktally.tables._origin import files_sha256, form_with_files, model_file
@@ -39,6 +39,8 @@ _ALLOWED: dict[str, type] = {
         VoteCountAggregator,
     )
 }
+# Of the cropper and of the aggregator, as a run of a store notes them.
+_SETTINGS = (("cell_size", "margin"), ("blank_right", "place_prior"))
 
 
 def save_model(estimator: BaseEstimator, path: str | Path) -> Path:
@@ -299,10 +301,15 @@ def reader_of_run(run: Run) -> Pipeline:
         )
     reader = load_reader(form, model=model)
     settings = content["settings"]
-    reader[0].set_params(**{name: settings[name] for name in ("cell_size", "margin")})
-    reader[0].fit()
-    for name in ("blank_right", "place_prior"):
-        reader[-1].set_params(**{name: settings[name]})
+    try:
+        for step, names in zip((0, -1), _SETTINGS, strict=True):
+            reader[step].set_params(**{name: settings[name] for name in names})
+        reader[0].fit()
+    except (KeyError, TallyError) as error:
+        raise StoreError(
+            f"run {run.id}: expected the settings of a reader, got some that are none "
+            f"({error}); the store was altered: go back to an untouched copy"
+        ) from None
     return reader
 
 

@@ -265,7 +265,13 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             raise  # the form is at fault, not this page: all others would fail too
         except (TallyError, cv2.error, MemoryError) as error:
             # The last two are no expected end, but they too cost this page only.
-            message = str(error) or type(error).__name__
+            # With more memory the page may be read: nobody shall take it for one of
+            # another form.
+            foreseen = isinstance(error, TallyError)
+            status = status if foreseen else "failed"
+            message = str(error)
+            if not foreseen and "memory" in f"{type(error).__name__} {error}".lower():
+                message = "not enough memory for this page; free some or use fewer jobs"
             if not message.startswith(name):
                 message = f"{name}: {message}"
             if self.on_error == "raise":

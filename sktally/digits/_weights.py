@@ -20,6 +20,7 @@ import torch
 
 import sktally
 from sktally._bundled import bundled_files
+from sktally._validate import is_there
 from sktally.exceptions import ModelFormatError
 
 __all__ = ["FORMAT", "bundled_models", "find_model", "read_model", "write_model"]
@@ -54,7 +55,7 @@ def find_model(model: str | Path) -> Path:
     if str(model) in bundled:
         return bundled[str(model)]
     found = path.with_name(path.name + ".json") if path.name else path
-    if not found.is_file():
+    if not (is_there(found) and found.is_file()):
         raise ModelFormatError(
             f"no model {str(model)!r}: {found} does not exist. Bundled models: "
             f"{', '.join(bundled) or 'none'}; for one of your own give the path that "
@@ -83,7 +84,7 @@ def write_model(path: str | Path, content: dict, tensors: dict) -> Path:
         Weights by name.
     """
     stem = _stem(path)
-    if not stem.parent.is_dir():
+    if not (stem.name and is_there(stem.parent) and stem.parent.is_dir()):
         raise ModelFormatError(
             f"{stem.parent}: no such folder to save the model in; create it first"
         )
@@ -102,9 +103,16 @@ def write_model(path: str | Path, content: dict, tensors: dict) -> Path:
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     text = json.dumps({**head, **content}, indent=1, allow_nan=False)
-    stem.with_name(stem.name + ".safetensors").write_bytes(weights)
     target = stem.with_name(stem.name + ".json")
-    target.write_text(text + "\n", encoding="utf-8")
+    try:
+        stem.with_name(stem.name + ".safetensors").write_bytes(weights)
+        target.write_text(text + "\n", encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelFormatError(
+            f"{target!s:.300}: cannot be written "
+            f"({getattr(error, 'strerror', None) or error}); choose another name or "
+            "folder, or free some space"
+        ) from None
     return target
 
 
@@ -163,7 +171,13 @@ def _read_json(path: Path) -> dict:
 def _read_tensors(path: Path, content: dict) -> dict[str, np.ndarray]:
     file = path.with_suffix(".safetensors")
     try:
+        if file.exists() and not file.is_file():  # a pipe would keep us waiting
+            raise OSError(None, "no regular file")
         raw = file.read_bytes()
+    except MemoryError:
+        raise ModelFormatError(
+            f"{file}: {file.stat().st_size} bytes do not fit into memory; {_REMEDY}"
+        ) from None
     except OSError as error:
         raise ModelFormatError(
             f"{file}: the weights of {path.name} cannot be read ({error.strerror}); "

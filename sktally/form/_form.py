@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tomllib
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -22,7 +21,7 @@ from sktally.form._parts import (
     TallyField,
     TallyReference,
 )
-from sktally.form._toml import all_mistakes, write_toml
+from sktally.form._toml import all_mistakes, read_toml, write_toml
 
 __all__ = ["TallyForm"]
 
@@ -264,16 +263,7 @@ class TallyForm(FormPart):
             If the file is missing, not TOML, or has mistakes: all of them.
         """
         path = Path(path)
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise FormError(f"{path}: cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise FormError(
-                f"{path}: not a TOML file: {error}. A form file starts with "
-                "`name = ...` and `page = {width = ..., height = ...}`"
-            ) from None
-        return cls.from_dict(content, source=str(path), folder=path.parent)
+        return cls.from_dict(read_toml(path), source=str(path), folder=path.parent)
 
     def to_toml(self, path: str | Path | None = None) -> str:
         """Return the form as TOML and, if `path` is given, write it there.

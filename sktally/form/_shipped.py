@@ -6,6 +6,7 @@ from os import PathLike
 from pathlib import Path
 
 from sktally._bundled import bundled_files
+from sktally._validate import is_there
 from sktally.exceptions import FormError
 from sktally.form._form import TallyForm
 
@@ -62,7 +63,7 @@ def load_form(form: str | Path | TallyForm) -> TallyForm:
     if str(form) in shipped:
         return TallyForm.from_toml(shipped[str(form)])
     path = Path(form)
-    if path.suffix != ".toml" and not path.exists():
+    if path.suffix != ".toml" and not is_there(path):
         raise FormError(
             f"no form {str(form)!r}: shipped forms are {', '.join(shipped)}; for a "
             "form of your own give the path of its .toml file"

@@ -3,10 +3,46 @@
 from __future__ import annotations
 
 import json
+import tomllib
+from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["all_mistakes", "write_toml"]
+from sktally.exceptions import FormError
+
+__all__ = ["all_mistakes", "read_toml", "write_toml"]
+
+_MAX_BYTES = 16 * 2**20  # the largest form that ships takes 5 KiB
+_SHOWN = 80  # characters of a wrong value
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Return what a TOML file holds, or raise what is wrong with it."""
+    try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            # a pipe could keep the reader waiting for ever
+            raise FormError(
+                f"{path}: expected a form file, got a pipe or device; give the "
+                "path of a .toml file"
+            )
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise FormError(
+                f"{path}: expected a form file of at most {_MAX_BYTES} bytes, got "
+                f"{size}; give the path of the .toml file of a form"
+            )
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except FormError:
+        raise
+    except OSError as error:
+        raise FormError(f"{path}: cannot be read ({error.strerror})") from None
+    # so are wrong bytes, numbers of thousands of digits, and names with a NUL
+    except (ValueError, RecursionError) as error:
+        raise FormError(
+            f"{path}: not a TOML file: {error}. A form file starts with "
+            "`name = ...` and `page = {width = ..., height = ...}`"
+        ) from None
 
 
 def all_mistakes(error: ValidationError, source: str) -> str:
@@ -30,11 +66,19 @@ def all_mistakes(error: ValidationError, source: str) -> str:
         elif item["type"] == "missing":
             message = "missing"
         elif not isinstance(item["input"], dict | list | tuple | BaseModel):
-            message += f" (got {item['input']!r})"
+            message += f" (got {_shown(item['input'])})"
         for part in message.split("\n") if item["type"] == "value_error" else [message]:
             lines.append(f"  {place or 'form'}: {part}")
     count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''}"
     return "\n".join([f"{source}: {count} (entries are counted from 1)", *lines])
+
+
+def _shown(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def write_toml(content: dict) -> str:
@@ -42,11 +86,12 @@ def write_toml(content: dict) -> str:
 
     def inline(value: object) -> str:
         if isinstance(value, dict):
-            pairs = [f"{json.dumps(k)} = {inline(v)}" for k, v in value.items()]
+            pairs = [f"{inline(k)} = {inline(v)}" for k, v in value.items()]
             return "{ " + ", ".join(pairs) + " }"
         if isinstance(value, list | tuple):
             return f"[{', '.join(inline(v) for v in value)}]"
-        return json.dumps(value, ensure_ascii=False)
+        # TOML wants the one control character escaped that JSON leaves as it is
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
     blocks, scalars = [], []
     for key, value in content.items():

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from sktally._validate import check_page, check_range
+from sktally._validate import check_page, check_range, is_there
 from sktally.exceptions import PageReadError
 from sktally.pages import _pdf
 from sktally.pages._decode import (
@@ -36,6 +36,9 @@ _PAGE_NAME = re.compile(r"(?P<path>.+)#page=(?P<page>[^#/\\]*)", re.DOTALL)
 # A0 at 300 dpi has 140 megapixels.
 _MAX_PIXELS = 150_000_000
 _DPI = 200
+# These are read whole before they are decoded. A page of 150 megapixels takes less.
+_WHOLE_IN_MEMORY = ("jpeg", "webp")
+_MAX_BYTES = 2**30
 
 
 def read_page(
@@ -182,6 +185,8 @@ def _read(
     if kind == "pdf":
         return _pdf.read_pdf(path, name, page=index, dpi=dpi, **limits), 1
     with _access(name):
+        if kind in _WHOLE_IN_MEMORY:
+            _check_bytes(path, name)
         if kind == "jpeg":
             return read_jpeg(path.read_bytes(), name, long_side=long_side, **limits)
         return read_raster(path, kind, name, page=index, **limits), 1
@@ -194,12 +199,14 @@ def split_name(source: str | os.PathLike[str]) -> tuple[Path, int | None]:
     """
     text = os.fsdecode(source)
     match = _PAGE_NAME.fullmatch(text)
-    if match is None or _exists(text):
+    if match is None or is_there(Path(text)):
         return Path(text), None
     number = match["page"]
-    if not re.fullmatch("0*[1-9][0-9]{0,8}", number):
+    # Python reads no number of thousands of digits, be they zeros
+    if not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", number):
         raise PageReadError(
-            f"{text}: expected a page number 1, 2, ... behind '#page=', got {number!r}"
+            f"{text}: expected a page number 1, 2, ... behind '#page=', got "
+            f"{number!r:.60}"
         )
     return Path(match["path"]), int(number)
 
@@ -218,14 +225,6 @@ def _count(path: Path, kind: str, name: str) -> int:
         with _access(name):
             return tiff_pages(path, name)
     return 1
-
-
-def _exists(text: str) -> bool:
-    """Tell whether a file of this very name exists."""
-    try:
-        return Path(text).exists()
-    except (OSError, ValueError):
-        return False
 
 
 @contextmanager
@@ -297,6 +296,17 @@ def _guess(head: bytes) -> str:
         return f"a text file that begins {head[:20].decode('ascii')!r}"
     except UnicodeDecodeError:
         return f"a file that begins with the bytes {head[:8].hex(' ')}"
+
+
+def _check_bytes(path: Path, name: str) -> None:
+    """Raise for a file that would fill the memory before anything is decoded."""
+    n_bytes = path.stat().st_size
+    if n_bytes > _MAX_BYTES:
+        raise PageReadError(
+            f"{name}: expected a picture of at most {_MAX_BYTES / 2**20:.0f} MiB, got "
+            f"{n_bytes / 2**20:.0f} MiB; something was written behind the picture: "
+            "copy or scan it again"
+        )
 
 
 def _page_index(path: Path, kind: str, number: int | None) -> int:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm
+from sktally.tables._csv import read_csv
 from sktally.tables._find import find_page
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
@@ -138,16 +139,7 @@ def _read(table: str | Path | pd.DataFrame) -> pd.DataFrame:
     if isinstance(table, pd.DataFrame):
         rows = table.astype("string")
     else:
-        try:
-            rows = pd.read_csv(table, dtype="string", keep_default_na=False)
-        except (OSError, UnicodeError, pd.errors.ParserError) as error:
-            raise StoreError(
-                f"{table}: expected a CSV file in UTF-8, got {str(error)!r}"
-            ) from None
-        except pd.errors.EmptyDataError:
-            raise StoreError(
-                f"{table}: expected a CSV file, got an empty one"
-            ) from None
+        rows = read_csv(table, dtype="string", keep_default_na=False)
     return rows.fillna("").apply(lambda column: column.str.strip())
 
 
@@ -157,17 +149,19 @@ def _edit(
     """Return the values of one edit, or raise what is wrong with it."""
     purpose = row.get("purpose") or purpose
     if purpose not in PURPOSES:
-        raise StoreError(f"purpose: expected {' or '.join(PURPOSES)}, got {purpose!r}")
+        raise StoreError(
+            f"purpose: expected {' or '.join(PURPOSES)}, got {purpose!r:.60}"
+        )
     if row["field"] not in form.field_names:
         raise StoreError(
             f"field: expected one of {', '.join(form.field_names)}, got "
-            f"{row['field']!r}"
+            f"{row['field']!r:.60}"
         )
     if not row["who"]:
         raise StoreError("who: expected the name of the person, got nothing")
     number = row.get("page") or None
-    if number is not None and not re.fullmatch("0*[1-9][0-9]{0,8}", number):
-        raise StoreError(f"page: expected 1, 2, ..., got {number!r}")
+    if number is not None and not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", number):
+        raise StoreError(f"page: expected 1, 2, ..., got {number!r:.60}")
     page = find_page(store, run, row["file"], None if number is None else int(number))
     n_places = len(form.fields[form.field_names.index(row["field"])].rectangles)
     boxes, count = _value(row, n_places, form.blank_right)
@@ -200,14 +194,14 @@ def _value(
         ):
             raise StoreError(
                 f"count: expected 0 to {10**n_places - 1} ({n_places} boxes), or "
-                f"nothing where it cannot be read, got {text!r}"
+                f"nothing where it cannot be read, got {text!r:.60}"
             )
-        count = int(text)
+        count = int(text.lstrip("0") or "0")
     if boxes is not None:
         if len(boxes) != n_places:
             raise StoreError(
                 f"boxes: expected {n_places} characters, one a box ('x' crossed, '_' "
-                f"empty), got {boxes!r}"
+                f"empty), got {boxes!r:.60}"
             )
         found = int(boxes_to_counts([boxes], blank_right=blank_right)[0][0])
         written = None if found < 0 else found

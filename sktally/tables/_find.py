@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sktally._validate import is_there
 from sktally.exceptions import StoreError
 from sktally.tables._image import PageName
 from sktally.tables._records import Run
@@ -41,7 +42,10 @@ def find_page(store: Store, run: Run, name: str, number: int | None = None) -> i
         "(SELECT sha256 FROM files WHERE "
     )
     # what lies there now, before what once went by that name
-    key = bytes(page.path.absolute())
+    try:
+        key = bytes(page.path.absolute())
+    except UnicodeEncodeError:  # no file has that name
+        key = b""
     found = store.ask(f"{seen} path = ?)", run.id, number, key)
     if not found:
         found = store.ask(f"{seen} file = ?)", run.id, number, page.file)
@@ -66,8 +70,7 @@ def file_of(store: Store, sha256: str) -> Path | None:
     """Return where a file of these bytes was last seen and still is, or None."""
     ask = "SELECT path FROM files WHERE sha256 = ? ORDER BY path"
     for (key,) in store.ask(ask, sha256):
-        path = Path(os.fsdecode(key))
-        if path.is_file():
+        if isinstance(key, bytes) and is_there(path := Path(os.fsdecode(key))):
             return path
     return None
 

@@ -21,6 +21,7 @@ from sktally.cells import PageReport
 from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError
 from sktally.pages._read import split_name
+from sktally.tables._image import printable
 from sktally.tables._rows import check_reader, crop_and_clean, page_rows
 
 __all__ = ["COLUMNS", "read_tallies"]
@@ -135,6 +136,6 @@ def _name(page: object, number: int) -> tuple[str, int]:
         try:
             file, index = split_name(page)
         except PageReadError:  # not a page's name: the row says so under that name
-            return str(page), 1
-        return str(file), index or 1
+            return printable(str(page)), 1
+        return printable(str(file)), index or 1
     return f"array {number}", 1

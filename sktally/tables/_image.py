@@ -25,7 +25,13 @@ class FileState:
     @classmethod
     def of(cls, path: Path) -> FileState:
         """Return the state of a file, which must be a regular one."""
-        found = path.stat()
+        try:
+            found = path.stat()
+        except ValueError as error:
+            raise PageReadError(
+                f"{path}: expected the name of a file, got one that none can have "
+                f"({error})"
+            ) from None
         if not stat.S_ISREG(found.st_mode):  # a pipe would keep us waiting for ever
             raise PageReadError(f"{path}: expected a regular file")
         return cls(found.st_size, found.st_mtime_ns, found.st_ino)
@@ -63,7 +69,11 @@ def printable(text: str) -> str:
     >>> printable("caf\udce9.jpg")
     'caf\\xe9.jpg'
     """
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    try:
+        content = text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # not from the name of a file
+        content = text.encode("utf-8", "backslashreplace")
+    return content.decode("utf-8", "backslashreplace")
 
 
 def file_sha256(path: Path) -> str:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sktally._validate import is_there
 from sktally.exceptions import StoreError, TallyError
 from sktally.tables._image import PageName
 
@@ -83,7 +84,7 @@ def check_store_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
 def _check_folder(path: Path, pages: Sequence[str], error: type[TallyError]) -> None:
     """Raise unless the folder is there, and no page's name or file lies in it."""
     folder = path.absolute().parent
-    if not folder.is_dir():
+    if not (is_there(folder) and folder.is_dir()):
         raise error(f"{path}: there is no folder {folder}; make it first")
     shared = _folders([path]) & _folders([PageName.parse(page).path for page in pages])
     if shared:
@@ -98,6 +99,13 @@ def _folders(paths: Sequence[Path]) -> set[Path]:
 
     ``scans/1.jpg`` may be a link into an archive: both are the user's input.
     """
-    # unlike Path.resolve, which raises where links lead round in a circle
-    named = {Path(os.path.realpath(folder)) for folder in {p.parent for p in paths}}
-    return named | {Path(os.path.realpath(path)).parent for path in paths}
+    named = {_real(folder) for folder in {path.parent for path in paths}}
+    return named | {_real(path).parent for path in paths}
+
+
+def _real(path: Path) -> Path:
+    """Return where a name leads, or itself if no file can have it."""
+    try:  # unlike Path.resolve, this does not raise where links lead round in a circle
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return path.absolute()

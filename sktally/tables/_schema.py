@@ -6,10 +6,11 @@ Comes in: a path. Goes out: a connection to a store of the newest version, or a
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sktally.exceptions import StoreError
@@ -141,6 +142,7 @@ def connect(path: str | Path, *, make: bool = False) -> sqlite3.Connection:
         If there is none, it is no store, of a newer version, or cannot be written.
     """
     path = Path(path)
+    _check_name(path)
     if not make and not path.is_file():
         raise StoreError(
             f"{path}: expected a store, but there is no file of this name; make one "
@@ -164,6 +166,21 @@ def connect(path: str | Path, *, make: bool = False) -> sqlite3.Connection:
     return base
 
 
+def _check_name(path: Path) -> None:
+    """Raise for a name that no file can have, or none that SQLite can open."""
+    try:
+        # of the files that SQLite keeps beside it
+        path.with_name(path.name + "-journal").stat()
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            return  # what is wrong with it is told by who opens it
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"{path!s:.200}: expected the name of a store, got one that its files "
+            f"cannot have ({reason}); choose a shorter one, without odd characters"
+        ) from None
+
+
 def _make(path: Path) -> None:
     """Make an empty store under another name, then give it this one.
 
@@ -184,8 +201,9 @@ def _make(path: Path) -> None:
         if not path.exists():  # a file system without links
             new.replace(path)
     finally:
-        for end in ("", "-wal", "-shm"):
-            new.with_name(new.name + end).unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, there is nothing
+            for end in ("", "-wal", "-shm"):
+                new.with_name(new.name + end).unlink(missing_ok=True)
 
 
 def _open(path: Path, read_only: bool) -> sqlite3.Connection:

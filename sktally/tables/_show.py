@@ -7,6 +7,8 @@ what the store holds and from the scan itself, if it is still what was read.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +26,7 @@ from sktally.tables._image import file_sha256
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._rows import crop_and_clean
+from sktally.tables._schema import explained
 from sktally.tables._store import Store
 from sktally.tables._values import Edit, final_count
 from sktally.votes import CLASSES
@@ -106,7 +109,31 @@ def show_page(
     (3, True)
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    with _as_written(store):
+        return _shown_page(store, run or store.run(), name, field, reader)
+
+
+@contextmanager
+def _as_written(store: Store) -> Iterator[None]:
+    """Say that a store was altered where what it holds makes no sense."""
+    try:
+        with explained(store.path):
+            yield
+    except TallyError:
+        raise
+    except (LookupError, ValueError, TypeError, OverflowError) as error:
+        raise StoreError(
+            f"{store.path}: expected a page as sktally wrote it, got something else "
+            f"({type(error).__name__}: {error!s:.200}); the store was altered or "
+            f"damaged: `sktally verify {store.path}` tells which rows were, go back to "
+            "an untouched copy"
+        ) from error
+
+
+def _shown_page(
+    store: Store, run: Run, name: str, field: str | None, reader: Pipeline | None
+) -> Shown:
+    """Do what `show_page` does."""
     form = form_of(run)
     page = _row(store, "SELECT * FROM pages WHERE id = ?", find_page(store, run, name))
     fields = _rows(

@@ -19,6 +19,7 @@ import pandas as pd
 from sktally._validate import check_page
 from sktally.exceptions import PageReadError, TallyError
 from sktally.pages import read_page
+from sktally.tables._csv import read_csv
 
 __all__ = ["StationReport", "join_stations", "match_stations", "read_codes"]
 
@@ -142,10 +143,11 @@ def match_stations(
         Of the table that they will be joined to.
     """
     listed = _read(stations)
+    name = "stations" if isinstance(stations, pd.DataFrame) else stations
     clash = sorted(set(map(str, listed)) & set(map(str, columns)))
     if clash:
         raise TallyError(
-            f"stations: expected columns that the table has not, got "
+            f"{name}: expected columns that the table has not, got "
             f"{', '.join(clash)}; rename them"
         )
     pages = pages.drop_duplicates().reset_index(drop=True)
@@ -169,14 +171,7 @@ def _read(stations: str | Path | pd.DataFrame) -> pd.DataFrame:
         listed, name = stations.copy(), "stations"
     else:
         name = str(stations)
-        try:
-            listed = pd.read_csv(stations, dtype={_KEY: "string"}).convert_dtypes()
-        except (OSError, UnicodeError, pd.errors.ParserError) as error:
-            raise TallyError(
-                f"{name}: expected a CSV file in UTF-8, got {str(error)!r}"
-            ) from None
-        except pd.errors.EmptyDataError:
-            raise TallyError(f"{name}: expected a CSV file, got an empty one") from None
+        listed = read_csv(stations, dtype={_KEY: "string"}).convert_dtypes()
     if _KEY not in listed:
         raise TallyError(
             f"{name}: expected a column {_KEY!r}, got {', '.join(map(str, listed))}"

@@ -163,7 +163,8 @@ class Store:
             raise StoreError(f"{self.path}: nothing was read into it yet")
         if number is None:
             ask = "SELECT run FROM sessions ORDER BY id DESC LIMIT 1"
-            number = self.ask(ask)[0][0]
+            last = self.ask(ask)
+            number = last[0][0] if last else None
         if number not in found:
             raise StoreError(
                 f"{self.path}: expected a run of 1 to {max(found)}, got {number!r}"

@@ -25,7 +25,10 @@ from sktally.tables._records import Run
 from sktally.tables._store import Store
 from sktally.tables._typed import ask_typed
 
-__all__ = ["STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_table"]
+__all__ = [
+    *("STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_parts"),
+    "store_table",
+]
 
 STORE_COLUMNS = (
     *("file", "page", "field", "boxes", "count", "reconciled", "final"),
@@ -304,5 +307,6 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
                 )
                 found.append((file, number, name, count, text))
     names = ["file", "page", "field", "count", "entries"]
-    table = pd.DataFrame(found, columns=names).sort_values(names[:3])
-    return table.astype({"page": "int64", "count": "Int64"}).reset_index(drop=True)
+    table = pd.DataFrame(found, columns=names)
+    table = table.astype({"page": "int64", "count": "Int64"})
+    return table.sort_values(names[:3], ignore_index=True)

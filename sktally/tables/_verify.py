@@ -102,7 +102,7 @@ def _images(store: Store) -> Iterator[str]:
         try:
             same = file_sha256(Path(os.fsdecode(key))) == sha256
             found = "" if same else f"image: {file} is not the file that was read"
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             found = f"image: {file} cannot be read ({_reason(error)})"
         if found:
             wrong.setdefault(sha256, []).append(found)

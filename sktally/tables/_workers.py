@@ -178,6 +178,8 @@ class Workers:
 
 def unexpected(error: Exception) -> str:
     """Say what happened to a page that was not foreseen."""
+    if isinstance(error, MemoryError):
+        return "not enough memory to read it; free some, or read fewer pages at a time"
     text = f"{type(error).__name__}: {error}"
     return f"an error that sktally did not expect, please report it ({text})"
 
