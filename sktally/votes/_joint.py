@@ -182,7 +182,12 @@ def _sparse(belief: Array) -> CountPosterior:
     return CountPosterior(counts, belief[counts] / belief[counts].sum())
 
 
-def _log_score(x, unary: list[Array], rules: list[Rule], kernels: list[Kernel]):
+def _log_score(
+    x: npt.NDArray[np.int64],
+    unary: list[Array],
+    rules: list[Rule],
+    kernels: list[Kernel],
+) -> float:
     """Return the logarithm of the probability of one reading, up to a constant."""
     each = [u[n] if n < len(u) else 0.0 for u, n in zip(unary, x, strict=True)]
     for (total, parts), (differences, proba, rest) in zip(rules, kernels, strict=True):

@@ -111,7 +111,7 @@ def reconcile_tallies(
             f"digit_proba: expected shape (n_tallies, {n}, n_places, 12), the fields "
             f"of form {form.name!r}, got {proba.shape}"
         )
-    places = [field.places for field in form.fields]
+    places = np.isfinite(form.box_array()[..., 0]).sum(axis=1).tolist()
     out = _empty(len(proba), n, len(form.sums))
     for i, sheet in enumerate(proba):
         alone = [_alone(boxes, form.blank_right) for boxes in sheet]
