@@ -1,6 +1,7 @@
 """Cells with their digit probabilities come in; counts with confidence go out."""
 
 from sktally.votes._aggregate import VoteCountAggregator
+from sktally.votes._calibrate import DigitCalibrator, count_proba
 from sktally.votes._confidence import (
     HIGH_QUALITY,
     count_confidence,
@@ -38,6 +39,7 @@ __all__ = [
     "SLIP_TYPES",
     "AccuracyInterval",
     "CountPosterior",
+    "DigitCalibrator",
     "JointReading",
     "ReconciledTallies",
     "SumSlips",
@@ -49,6 +51,7 @@ __all__ = [
     "count_accuracy_score",
     "count_confidence",
     "count_posterior",
+    "count_proba",
     "counts_to_label_sets",
     "digit_accuracy",
     "digit_accuracy_score",
