@@ -121,43 +121,46 @@ def _resolve(text: str, recursive: bool) -> list[str]:
 
 def _list_folder(folder: Path, recursive: bool) -> list[str]:
     """Return the page files in a folder, in natural order."""
-    found = sorted(_walk(folder, recursive), key=_natural)
+    found = list(_walk(folder, recursive))
     if not found:
         inside = "" if recursive else "; pages in folders within need recursive=True"
         raise PageReadError(
             f"{folder}: expected a folder of pages, got one without any (looked for "
             f"{' '.join(sorted(PAGE_SUFFIXES))}){inside}"
         )
-    return [str(path) for path in found]
+    return found
 
 
-def _walk(folder: Path, recursive: bool) -> Iterator[Path]:
-    """Yield visible page files; a link to a folder is not followed within."""
+def _walk(folder: Path, recursive: bool) -> Iterator[str]:
+    """Yield visible page files in natural order, a folder at a time.
+
+    A link to a folder is not followed within.
+    """
     try:
-        entries = list(folder.iterdir())
+        names = sorted((entry.name for entry in folder.iterdir()), key=_natural)
     except OSError as error:
         raise _refusal(str(folder), error) from error
-    for entry in entries:
-        if entry.name.startswith("."):
+    for name in names:
+        if name.startswith("."):
             continue
-        if entry.is_dir():
-            if recursive and not entry.is_symlink():
-                yield from _walk(entry, recursive)
-        elif entry.suffix.lower() in PAGE_SUFFIXES:
-            yield entry
+        path = folder / name
+        if path.is_dir():
+            if recursive and not path.is_symlink():
+                yield from _walk(path, recursive)
+        elif path.suffix.lower() in PAGE_SUFFIXES:
+            yield str(path)
 
 
 def _match(pattern: Path, recursive: bool) -> list[str]:
     """Return the files that a pattern matches and what the folders it matches hold."""
     base = Path(pattern.anchor)
-    names = []
-    for path in sorted(base.glob(str(pattern.relative_to(base))), key=_natural):
+    names: list[str] = []
+    found = base.glob(str(pattern.relative_to(base)))
+    for path in sorted(found, key=lambda path: [_natural(part) for part in path.parts]):
         if path.name.startswith("."):
             continue
         if path.is_dir():
-            names += [
-                str(page) for page in sorted(_walk(path, recursive), key=_natural)
-            ]
+            names += _walk(path, recursive)
         else:
             names.append(str(path))
     if not names:
@@ -181,19 +184,21 @@ def _expand(name: str) -> list[str]:
     return [f"{name}#page={page}" for page in range(1, n_pages + 1)]
 
 
-def _natural(path: Path) -> list[tuple[list[tuple[int, int, str]], str]]:
-    """Return a sort key in which numbers count by value, folder by folder."""
-    return [
-        (
-            [
-                (0, int(chunk), "") if chunk.isdecimal() else (1, 0, chunk)
-                for chunk in re.split(r"(\d+)", part.casefold())
-                if chunk
-            ],
-            part,
-        )
-        for part in path.parts
-    ]
+def _natural(name: str) -> tuple[str, str]:
+    """Return a sort key in which numbers count by value, and come before letters."""
+    chunks = re.split(r"(\d+)", name.casefold())
+    return "".join(map(_sortable, chunks)), name
+
+
+def _sortable(chunk: str) -> str:
+    """Return a number behind its length, so that it sorts by value, or text as it is.
+
+    In one string and not as numbers: there may be very many names.
+    """
+    if not chunk.isdecimal():
+        return f"\1{chunk}" if chunk else ""
+    number = str(int(chunk))
+    return f"\0{len(number):03d}{number}"
 
 
 def _refusal(name: str, error: Exception) -> PageReadError:
