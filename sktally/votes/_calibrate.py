@@ -7,6 +7,7 @@ that of boxes read with 0.9 nine in ten are right.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -101,9 +102,9 @@ class DigitCalibrator(TransformerMixin, BaseEstimator):
         """
         check_choice("by", self.by, ("all", "place"))
         proba = _checked(X)
-        absent = np.isnan(proba).any(axis=-1)
+        absent = np.asarray(np.isnan(proba).any(axis=-1))
         sets = check_targets(y, absent=absent).label_sets
-        known = ~absent & sets.any(axis=-1)
+        known = np.asarray(~absent & sets.any(axis=-1))
         self.n_pages_ = int(known.any(axis=(1, 2)).sum())
         if self.n_pages_ < _MIN_PAGES:
             raise TallyError(
@@ -226,8 +227,8 @@ def _losses(
 def _fitted(logs: npt.NDArray[np.float64], sets: npt.NDArray[np.bool_]) -> float:
     """Return the temperature of the least mean loss, which is the only minimum."""
     found = minimize_scalar(
-        lambda t: _losses(logs, sets, float(np.exp(t))).mean(),
-        bounds=np.log(_RANGE),
+        lambda t: float(_losses(logs, sets, math.exp(t)).mean()),
+        bounds=(math.log(_RANGE[0]), math.log(_RANGE[1])),
         method="bounded",
     )
     return float(np.exp(found.x))

@@ -109,7 +109,19 @@ def _sizes(n_places: int) -> dict[str, list[int]]:
 
 
 def slip_type(difference: int, n_places: int = _MAX_PLACES) -> str:
-    """Name the type of slip that explains a difference of sum and parts; "" for 0.
+    """Name the type of slip that explains a difference of sum and parts.
+
+    Parameters
+    ----------
+    difference : int
+        The sum as written minus the sum of its parts.
+    n_places : int, default=6
+        Places of the sum.
+
+    Returns
+    -------
+    slip : str
+        One of `SLIP_TYPES`; ``""`` for a difference of 0.
 
     Examples
     --------
