@@ -16,6 +16,7 @@ __all__ = ["ask_typed"]
 
 # Of the columns that are asked for; all others hold text.
 _NUMBERS = {"number": int, "count": int, "confidence": float, "tally_quality": float}
+_ALWAYS = ("file", "number")  # never missing
 _MEANT = {str: "text", int: "a whole number", float: "a number"}
 
 
@@ -31,7 +32,7 @@ def ask_typed(store: Store, question: str, *values: Any) -> list[tuple]:
     names = [column[0] for column in cursor.description]
     for name, column in zip(names, zip(*rows, strict=True), strict=False):
         kind = _NUMBERS.get(name, str)
-        good = {kind, type(None)}
+        good = {kind} if name in _ALWAYS else {kind, type(None)}
         if set(map(type, column)) <= good:
             continue
         wrong = next(i for i, value in enumerate(column) if type(value) not in good)

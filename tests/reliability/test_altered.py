@@ -26,6 +26,7 @@ from sktally.tables import (
     store_table,
     verify,
 )
+from sktally.tables._typed import ask_typed
 
 FULL = os.environ.get("SKTALLY_RELIABILITY") == "full"
 FUZZ = settings(
@@ -217,6 +218,15 @@ def test_show_of_a_store_whose_fields_are_damaged(whole):
     content[(root - 1) * size : root * size] = b"\xff" * size
     path.write_bytes(content)
     tried(path, {"show": VERBS["show"]})
+
+
+def test_numbers_of_pages_are_never_missing(whole):
+    """Not even in rows whose bytes are damaged."""
+    with (
+        Store(whole) as store,
+        pytest.raises(TallyError, match="number: expected a whole number, got None"),
+    ):
+        ask_typed(store, "SELECT file, NULL AS number FROM pages")
 
 
 def test_reading_into_a_damaged_store_ends_in_our_words(reader, whole):
