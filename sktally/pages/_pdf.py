@@ -178,8 +178,10 @@ def _find_picture(sheet: Any) -> tuple[Any, np.ndarray] | None:
         return None
     width, height = found[0].get_px_size()
     x_side, y_side = np.hypot(*found[1][:2].T)
-    squeeze = (x_side * height) / (y_side * width)
-    return found if abs(math.log(squeeze)) < _MAX_SQUEEZE else None
+    along, across = x_side * height, y_side * width
+    if not (0 < along < math.inf and 0 < across < math.inf):
+        return None
+    return found if abs(math.log(along / across)) < _MAX_SQUEEZE else None
 
 
 def _visible(

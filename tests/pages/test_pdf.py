@@ -1,4 +1,5 @@
 import hashlib
+import re
 import struct
 import sys
 import zlib
@@ -372,6 +373,18 @@ def test_a_torn_scan_is_not_filled_up(tmp_path, scan, share):
         path.write_bytes(whole[: int(share * len(whole))])
         with pytest.raises(PageReadError, match=r"torn or .*its end is missing"):
             read_page(path)
+
+
+@pytest.mark.parametrize("side", ["Width", "Height"])
+def test_a_picture_without_pixels_is_no_scan(tmp_path, scan, side):
+    path = sheet(tmp_path, picture(scan))
+    size = re.search(rb"/%b (\d+)" % side.encode(), path.read_bytes())
+    nothing = size[0].translate(bytes.maketrans(b"123456789", b"0" * 9))
+    path.write_bytes(path.read_bytes().replace(size[0], nothing))
+    try:  # drawn by PDFium, as empty as it is, or refused
+        assert read_page(path).ndim == 2
+    except PageReadError as error:
+        assert str(path) in str(error)
 
 
 def test_huge_and_tiny_pages(tmp_path, scan):
