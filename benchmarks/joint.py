@@ -17,7 +17,13 @@ import torch
 from common import arguments, clustered_share, print_versions
 
 from sktally import TallyForm, load_reader, make_tally_pages
-from sktally.votes import fit_slips, reconcile_tallies
+from sktally.votes import (
+    count_posterior,
+    fit_slips,
+    labels_to_counts,
+    read_jointly,
+    reconcile_tallies,
+)
 
 PARTS = 6
 SUMS = {
@@ -80,8 +86,6 @@ def log_loss(proba: np.ndarray) -> np.ndarray:
 
 def truth_given(proba: np.ndarray, form: TallyForm, truth: np.ndarray, slips):
     """Return the probabilities of the true counts, alone and given the sheet."""
-    from sktally.votes import count_posterior, read_jointly
-
     alone, joint = np.empty(truth.shape), np.empty(truth.shape)
     names = form.field_names
     for i, sheet in enumerate(proba):
@@ -134,8 +138,6 @@ def main() -> None:
     found = reconcile_tallies(proba, form, slips=slips)
     spent = 1000 * (time.perf_counter() - started) / n
     raw = np.array([[p.argmax(axis=-1) for p in sheet] for sheet in proba])
-    from sktally.votes import labels_to_counts
-
     raw_counts, _ = labels_to_counts(raw, blank_right=form.blank_right)
     page = np.repeat(np.arange(n), truth.shape[1])
     for name, counts in (("each by itself", raw_counts), ("jointly", found.counts)):
