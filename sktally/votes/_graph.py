@@ -16,17 +16,23 @@ import numpy as np
 import numpy.typing as npt
 
 from sktally.exceptions import TallyError
+from sktally.votes._shifts import (
+    Array,
+    Kernel,
+    added,
+    in_parts,
+    largest,
+    rows_of,
+    slipped,
+)
 
 __all__ = ["Array", "Kernel", "Rule", "Solution", "best_reading", "solve"]
 
 _MANY = 64  # counts of a field from which on a plain convolution is quicker
 _MAX_CUTS = 20_000  # combinations of the values of fields that close circles
 
-Array = npt.NDArray[np.float64]
 #: A sum and its parts, by number.
 Rule = tuple[int, tuple[int, ...]]
-#: Differences, how probable each is, and what is added to that of any difference.
-Kernel = tuple[npt.NDArray[np.int64], Array, float]
 _EXACT: Kernel = (np.zeros(1, np.int64), np.ones(1), 0.0)
 
 
@@ -166,7 +172,7 @@ class _Tree:
     ) -> None:
         self.unary, self.rules, self.kernels = unary, rules, kernels
         self.support = [np.flatnonzero(u) for u in unary]
-        self.join = _most if most else _sum
+        self.join = largest if most else added
         self.reduce = np.max if most else np.sum
         self.heard: list[dict[int, Array]] = [{} for _ in unary]
         self.summed: dict[int, Array] = {}
@@ -231,7 +237,7 @@ class _Tree:
         self.summed[r] = behind[0]
         if total in to:
             mass = prod(self.reduce(said[i]) for i in parts)
-            fits = _slipped(behind[0], kernel, len(self.unary[total]), 1)
+            fits = slipped(behind[0], kernel, len(self.unary[total]), 1)
             self.heard[total][r] = fits + rest * mass
         wanted = None
         for k, i in enumerate(parts):
@@ -240,8 +246,8 @@ class _Tree:
                     wanted = self._wanted(said, total, parts[:k], kernel, n)
                 mass = prod(self.reduce(a) for j, a in said.items() if j != i)
                 message = np.zeros(len(self.unary[i]))
-                rows = _rows(wanted, self.support[i], len(behind[k + 1]))
-                message[self.support[i]] = self.join(rows, behind[k + 1])
+                fits = self._fits(wanted, behind[k + 1], self.support[i])
+                message[self.support[i]] = fits
                 self.heard[i][r] = message + rest * mass
             if wanted is not None and i != unheard:
                 wanted = self._minus(wanted, said[i], self.support[i])
@@ -255,7 +261,7 @@ class _Tree:
         n: int,
     ) -> Array:
         """Return how well each sum of the parts that are left fits all others."""
-        found = _slipped(said[total], kernel, n, -1)
+        found = slipped(said[total], kernel, n, -1)
         for i in before:
             found = self._minus(found, said[i], self.support[i])
         return found
@@ -272,20 +278,37 @@ class _Tree:
         support = support[support < size]
         if not len(support):
             return np.zeros(1)
-        if self.join is _sum and len(support) > _MANY:
+        if self.join is added and len(support) > _MANY:
             return np.convolve(a[:size], b[:size])[:size]
         most = int(support[-1])
         padded = np.zeros(most + min(len(a) + most, size))
         padded[most : most + len(a)] = a[: len(padded) - most]
-        rows = _rows(padded, most - support, len(padded) - most)
-        return self.join(rows, b[support], axis=0)
+        size = len(padded) - most
+        return self._weighed(padded, b[support], most - support, size)
 
     def _minus(self, a: Array, b: Array, support: npt.NDArray[np.int64]) -> Array:
         """Return the distribution of what is left when a count is taken away."""
-        if self.join is _sum and len(support) > _MANY:
+        if self.join is added and len(support) > _MANY:
             return np.convolve(a, b[: len(a)][::-1])[-len(a) :]
-        rows = _rows(a, support, len(a))
-        return self.join(rows, b[support], axis=0)
+        return self._weighed(a, b[support], support, len(a))
+
+    def _weighed(
+        self, a: Array, weights: Array, at: npt.NDArray[np.int64], size: int
+    ) -> Array:
+        """Return the sum (or maximum) of ``a[n : n + size]``, each with its weight."""
+        found = np.zeros(size)
+        add = np.maximum if self.join is largest else np.add
+        for some in in_parts(len(at), size):
+            rows = rows_of(a, at[some], size)
+            add(found, self.join(rows, weights[some], axis=0), out=found)
+        return found
+
+    def _fits(self, a: Array, b: Array, at: npt.NDArray[np.int64]) -> Array:
+        """Return for each n the sum (or maximum) of ``a[n : n + len(b)] * b``."""
+        found = np.zeros(len(at))
+        for some in in_parts(len(at), len(b)):
+            found[some] = self.join(rows_of(a, at[some], len(b)), b)
+        return found
 
     def _holds(self, r: int, beliefs: list[Array]) -> float:
         """Return the share of readings in which a sum holds."""
@@ -297,31 +320,3 @@ class _Tree:
         whole = beliefs[total].sum()
         exact = rest + proba[differences == 0].sum()
         return float(exact * (own[:n] @ summed[:n]) / whole) if whole else 0.0
-
-
-def _rows(a: Array, at: npt.NDArray[np.int64], size: int) -> Array:
-    """Return ``a[n : n + size]`` for each n, 0 beyond the end of `a`."""
-    if not len(at):
-        return np.zeros((0, size))
-    padded = np.zeros(int(at.max()) + size)
-    padded[: len(a)] = a[: len(padded)]
-    return np.lib.stride_tricks.sliding_window_view(padded, size)[at]
-
-
-def _sum(rows: Array, weights: Array, axis: int = 1) -> Array:
-    return weights @ rows if axis == 0 else rows @ weights
-
-
-def _most(rows: Array, weights: Array, axis: int = 1) -> Array:
-    weights = weights[:, None] if axis == 0 else weights
-    return np.max(rows * weights, axis=axis, initial=0.0)
-
-
-def _slipped(a: Array, kernel: Kernel, size: int, sign: int) -> Array:
-    """Return the distribution of `a` plus (or minus) a slip of a known type."""
-    out = np.zeros(size)
-    for d, p in zip(sign * kernel[0], kernel[1], strict=True):
-        low, high = max(d, 0), min(len(a) + d, size)
-        if low < high:
-            out[low:high] += p * a[low - d : high - d]
-    return out

@@ -21,7 +21,7 @@ from sktally.votes._slips import SumSlips
 
 __all__ = ["JointReading", "read_jointly"]
 
-_MAX_COUNT = 10**6
+_MAX_COUNT = 10**5
 _FLOOR = 1e-9  # of the most probable count of a field: others are left out
 
 
@@ -83,7 +83,7 @@ def read_jointly(
     Raises
     ------
     TallyError
-        If a sum names a field that is not there, counts reach a million, or circles of
+        If a sum names a field that is not there, counts reach 100,000, or circles of
         sums leave too much to go through.
 
     Notes
