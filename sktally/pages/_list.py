@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from sktally.exceptions import PageReadError
+from sktally.pages._decode import HEAD_BYTES
 from sktally.pages._read import count_pages, split_name
 
 __all__ = ["PAGE_SUFFIXES", "list_pages"]
@@ -19,6 +22,7 @@ __all__ = ["PAGE_SUFFIXES", "list_pages"]
 PAGE_SUFFIXES = frozenset(
     ".jpg .jpeg .jpe .jfif .png .tif .tiff .bmp .webp .pdf".split()
 )
+_AHEAD = 1000  # files whose first bytes are asked for at a time
 
 
 def list_pages(
@@ -85,16 +89,15 @@ def list_pages(
             f"{paths!r} ({type(paths).__name__}); pass them as str or Path"
         )
     named = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    pages: dict[str, None] = {}
+    files: list[str] = []
     for source in named:
         if not isinstance(source, str | os.PathLike):
             raise PageReadError(
                 f"paths: expected names of files or folders, got {source!r} "
                 f"({type(source).__name__}); pass them as str or Path"
             )
-        for name in _resolve(os.fsdecode(source), recursive):
-            pages.update(dict.fromkeys(_expand(name)))
-    return list(pages)
+        files += _resolve(os.fsdecode(source), recursive)
+    return list(dict.fromkeys(_expand_all(files)))
 
 
 def _resolve(text: str, recursive: bool) -> list[str]:
@@ -169,6 +172,31 @@ def _match(pattern: Path, recursive: bool) -> list[str]:
             f"and where you are (now in {Path.cwd()})"
         )
     return names
+
+
+def _expand_all(files: list[str]) -> Iterator[str]:
+    """Yield the names of the pages of all files."""
+    for start in range(0, len(files), _AHEAD):
+        some = files[start : start + _AHEAD]
+        for name in some:
+            _ask_ahead(name)
+        for name in some:
+            yield from _expand(name)
+
+
+def _ask_ahead(name: str) -> None:
+    """Have the disk bring the first bytes of a file, without waiting for them.
+
+    Asked of many files at once it is much quicker than one by one.
+    """
+    # to open a pipe or a device may do something; what fails is told when it is read
+    with suppress(OSError, ValueError):
+        if hasattr(os, "posix_fadvise") and stat.S_ISREG(Path(name).stat().st_mode):
+            opened = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                os.posix_fadvise(opened, 0, HEAD_BYTES, os.POSIX_FADV_WILLNEED)
+            finally:
+                os.close(opened)
 
 
 def _expand(name: str) -> list[str]:
