@@ -15,9 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sktally.exceptions import TallyError
-from sktally.votes._graph import Array, Kernel, Rule, best_reading, solve
+from sktally.votes._best import best_reading
+from sktally.votes._graph import Rule, solve
 from sktally.votes._posterior import CountPosterior
 from sktally.votes._slips import SumSlips
+from sktally.votes._spectra import Array, Kernel
 
 __all__ = ["JointReading", "read_jointly"]
 
@@ -115,11 +117,6 @@ def read_jointly(
     unary = [_dense(p, n) for p, n in zip(posteriors, places, strict=True)]
     kernels = [slips.kernel(places[total]) for total, _ in rules]
     soft = solve(unary, rules, kernels)
-    if soft.whole == 0:
-        raise TallyError(
-            "read_jointly: no counts at all agree with the sums, and slips.other is 0; "
-            "give it a share above 0"
-        )
     marginals = [_sparse(belief) for belief in soft.beliefs]
     best = best_reading(unary, rules)
     raw = np.array([int(u.argmax()) for u in unary])
@@ -172,8 +169,10 @@ def _dense(posterior: CountPosterior | None, n_places: int) -> Array:
         size = max(size, int(posterior.counts[-1]) + 1)
     unary = np.full(size, posterior.missing / size)
     unary[posterior.counts] += posterior.proba
-    unary[unary < _FLOOR * unary.max()] = 0
-    return np.trim_zeros(unary, "b")
+    kept = np.flatnonzero(unary >= _FLOOR * unary.max())
+    dense = np.zeros(int(kept[-1]) + 1)
+    dense[kept] = unary[kept]
+    return dense
 
 
 def _sparse(belief: Array) -> CountPosterior:

@@ -22,6 +22,7 @@ _MAX_PLACES = 18
 # What is less probable than this, of the most probable, is left out at every place:
 # floats of 32 bits, in which classifiers answer, know no better.
 _FLOOR = 1e-12
+_DIGITS = np.arange(10)
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,10 @@ class CountPosterior:
         counts, proba = self.counts, self.proba
         if self.missing > 0:
             counts, proba = np.r_[-1, counts], np.r_[self.missing, proba]
-        best = np.argsort(-proba, kind="stable")[:k]
+        if k == 1:  # as below, but much quicker
+            best = [int(proba.argmax())]
+        else:
+            best = np.argsort(-proba, kind="stable")[:k].tolist()
         return [(int(counts[i]), float(proba[i])) for i in best]
 
 
@@ -104,37 +108,43 @@ def count_posterior(
     (array([41, 47]), array([0.75, 0.25]))
     """
     check_choice("blank_right", blank_right, BLANK_RIGHT)
-    nothing = (np.empty(0, np.int64), np.empty(0))
     no_digit, missing = 1.0, 0.0
-    clean = nothing  # digits, and crossed boxes behind them, which are zeros
-    ended = nothing  # by "shift": digits, then empty boxes, where the number ended
+    # digits, and crossed boxes behind them, which are zeros; 0 stands first always
+    counts, proba = np.zeros(1, np.int64), np.zeros(1)
+    ended = (counts, proba)  # by "shift": digits, then empty boxes, which end a number
     for row in _checked(digit_proba):
         after, empty = row[:10].copy(), row[_EMPTY]
         after[0] += row[_CROSSED] + (empty if blank_right == "zero" else 0.0)
         if blank_right == "missing":
-            missing += clean[1].sum() * empty
+            missing += proba.sum() * empty
         elif blank_right == "shift":
             missing += ended[1].sum() * (1 - empty)
-            ended = _merged(_scaled(ended, empty), _scaled(clean, empty))
-        grown = (10 * clean[0][:, None] + np.arange(10), clean[1][:, None] * after)
-        begun = (np.arange(10), no_digit * row[:10])
-        clean = _merged((grown[0].ravel(), grown[1].ravel()), begun)
+            ended = _merged((ended[0], ended[1] * empty), (counts, proba * empty))
+        counts = (10 * counts[:, None] + _DIGITS).ravel()
+        proba = (proba[:, None] * after).ravel()
+        proba[:10] += no_digit * row[:10]
+        counts, proba = _pruned(counts, proba)
         no_digit *= row[_CROSSED] + empty
-    counts, proba = _merged(_merged(clean, ended), (np.zeros(1, np.int64), [no_digit]))
+    proba[0] += no_digit
+    if blank_right == "shift":
+        counts, proba = _merged(ended, (counts, proba))
+    kept = proba > _FLOOR * proba.max()
+    counts, proba = counts[kept], proba[kept]
     whole = proba.sum() + missing
     return CountPosterior(counts, proba / whole, float(missing / whole))
 
 
-def _scaled(table: tuple, by: float) -> tuple:
-    return table[0], table[1] * by
+def _pruned(counts: npt.NDArray, proba: npt.NDArray) -> tuple:
+    """Leave out what is next to 0, but for the count that is 0."""
+    kept = proba > _FLOOR * proba.max()
+    kept[0] = True
+    return counts[kept], proba[kept]
 
 
 def _merged(one: tuple, other: tuple) -> tuple:
-    """Add two tables of counts and probabilities; leave out what is next to 0."""
+    """Add two tables of counts and probabilities."""
     counts, where = np.unique(np.r_[one[0], other[0]], return_inverse=True)
-    proba = np.bincount(where, np.r_[one[1], other[1]], len(counts))
-    kept = proba > _FLOOR * proba.max(initial=0.0)
-    return counts[kept], proba[kept]
+    return counts, np.bincount(where, np.r_[one[1], other[1]], len(counts))
 
 
 def _checked(digit_proba: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -141,6 +141,8 @@ def _alone(boxes: npt.NDArray[np.float64], rule: str) -> CountPosterior | None:
         return None
     rules = ("zero", "shift") if rule == "missing" else (rule,)
     found = [count_posterior(boxes, blank_right=rule) for rule in rules]
+    if len(found) == 1 and not found[0].missing:
+        return found[0]
     counts, where = np.unique(
         np.concatenate([p.counts for p in found]), return_inverse=True
     )

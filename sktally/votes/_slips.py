@@ -22,6 +22,7 @@ SLIP_TYPES = ("carry", "digit", "swap", "other")
 # the prior of Jeffreys for "does it hold", shared out among the types.
 _ADDED = 0.125
 _MAX_PLACES = 6
+_NEVER = 1e-6  # share of slips of any other kind, where it is said that there are none
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class SumSlips:
     swap : float, default=0.01
         Off by another multiple of 9, times 1, 10 and so on: two digits swapped.
     other : float, default=0.02
-        Off by anything, all differences alike: a part left out, say.
+        Off by anything, all differences alike: a part left out, say. At least 1e-6 is
+        reckoned with.
 
     Notes
     -----
@@ -91,7 +93,7 @@ class SumSlips:
                 for sign in (-1, 1):
                     found[sign * size] = getattr(self, name) / (2 * len(sizes))
         kept = {d: p for d, p in sorted(found.items()) if p > 0}
-        rest = self.other / (2 * 10**n_places - 1)
+        rest = max(self.other, _NEVER) / (2 * 10**n_places - 1)
         return np.array([*kept], np.int64), np.array([*kept.values()]), rest
 
 

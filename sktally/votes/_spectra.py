@@ -1,0 +1,99 @@
+"""The messages of one sum, where sums of counts are products of Fourier transforms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+
+import numpy as np
+import numpy.typing as npt
+from scipy.fft import irfft, next_fast_len, rfft
+
+__all__ = ["Array", "Kernel", "Spectra"]
+
+_NOISE = 1e-14  # of all that is summed up: what transforms may make of nothing
+
+Array = npt.NDArray[np.float64]
+#: Differences, how probable each is, and what is added to that of any difference.
+Kernel = tuple[npt.NDArray[np.int64], Array, float]
+
+
+class Spectra:
+    """What the fields of one sum say to each other.
+
+    Parameters
+    ----------
+    total : int
+        Number of the sum field.
+    parts : sequence of int
+        Numbers of its parts.
+    lengths : mapping of int to int
+        Length of the array over counts of each of these fields.
+    kernel : Kernel
+        How sums differ from their parts. What it adds to any difference must be far
+        above 1e-14, or small numbers drown in the noise of the transforms.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        parts: Sequence[int],
+        lengths: Mapping[int, int],
+        kernel: Kernel,
+    ) -> None:
+        self.total, self.parts, self.lengths = total, parts, lengths
+        differences, proba, self.rest = kernel
+        most = sum(lengths[i] - 1 for i in parts) + 1
+        # so long that what goes round at an end does not come back to where it is read
+        most = max(most, lengths[total]) + int(np.abs(differences).max()) + 1
+        self.size = next_fast_len(most, real=True)
+        slip = np.zeros(self.size)
+        slip[differences] = proba
+        self.slip = rfft(slip)
+        self.known: dict[int, npt.NDArray[np.complex128]] = {}
+        self.mass: dict[int, float] = {}
+
+    def hear(self, i: int, said: Array) -> None:
+        """Take note of what a field says of its counts, other sums considered."""
+        self.known[i] = rfft(said, self.size)
+        self.mass[i] = float(said.sum())
+
+    def summed(self) -> Array:
+        """Return the distribution of the sum of all parts."""
+        found = np.multiply.reduce([self.known[i] for i in self.parts])
+        mass = prod(self.mass[i] for i in self.parts)
+        return _without_noise(np.asarray(irfft(found, self.size)), mass)
+
+    def tell(self, to: Iterable[int]) -> dict[int, Array]:
+        """Return how well each count of some fields fits what the others said."""
+        fields = [i for i in self.parts if i in self.known]
+        ahead, behind = _others([self.known[i] for i in fields])
+        told, masses = {}, []
+        for i in to:
+            masses.append(prod(m for j, m in self.mass.items() if j != i))
+            if i == self.total:
+                told[i] = self.slip * behind[0]
+            elif i in self.known:
+                k = fields.index(i)
+                others = ahead[k] * behind[k + 1]
+                told[i] = self.known[self.total] * np.conj(self.slip * others)
+            else:
+                told[i] = self.known[self.total] * np.conj(self.slip * behind[0])
+        found = irfft(np.array([*told.values()]), self.size, axis=1)
+        return {
+            i: _without_noise(fits[: self.lengths[i]], mass) + self.rest * mass
+            for i, fits, mass in zip(told, found, masses, strict=True)
+        }
+
+
+def _without_noise(a: Array, mass: float) -> Array:
+    return np.where(a < _NOISE * mass, 0.0, a)
+
+
+def _others(spectra: list) -> tuple[list, list]:
+    """Return the products of all before each, and of each and all behind it."""
+    ahead, behind = [1.0], [1.0]
+    for one, last in zip(spectra, reversed(spectra), strict=True):
+        ahead.append(ahead[-1] * one)
+        behind.append(behind[-1] * last)
+    return ahead, behind[::-1]
