@@ -85,9 +85,9 @@ def test_sums_of_many_counts_as_by_plain_convolution(seed):
     a, b, whole = (rng.dirichlet(np.full(n, 0.1)) for n in (900, 700, 1000))
     kernel = SumSlips().kernel(3)
     found = solve([a, b, whole], [(2, (0, 1))], [kernel])
-    slip = np.full(1999, kernel[2])
-    slip[kernel[0] + 999] += kernel[1]
-    wanted = whole * np.convolve(np.convolve(a, b), slip)[999:1999]
+    slip = np.zeros(1999)
+    slip[kernel[0] + 999] = kernel[1]
+    wanted = whole * (np.convolve(np.convolve(a, b), slip)[999:1999] + kernel[2])
     assert found.beliefs[2] == pytest.approx(wanted, rel=1e-8, abs=1e-18)
     assert found.whole == pytest.approx(wanted.sum(), rel=1e-10)
 
