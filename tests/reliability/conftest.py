@@ -1,6 +1,8 @@
 """Sizes: small by default, in full with ``SKTALLY_RELIABILITY=full``."""
 
 import os
+import signal
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +24,26 @@ def sizes():
     if os.environ.get("SKTALLY_RELIABILITY") == "full":
         return Sizes(pages=500, kills=100, mutated=10_000, hostile=200)
     return Sizes(pages=60, kills=4, mutated=200, hostile=40)
+
+
+@pytest.fixture(scope="session")
+def at_most():
+    """Fail what takes more than so many seconds, such as what waits for ever."""
+
+    @contextmanager
+    def seconds(n):
+        def late(*_):
+            raise AssertionError(f"not done after {n} s")
+
+        before = signal.signal(signal.SIGALRM, late)
+        signal.alarm(n)
+        try:
+            yield
+        finally:
+            signal.alarm(0)
+            signal.signal(signal.SIGALRM, before)
+
+    return seconds
 
 
 @pytest.fixture(scope="session")

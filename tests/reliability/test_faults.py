@@ -3,12 +3,10 @@
 import os
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -31,22 +29,6 @@ from sktally.tables import (
 )
 
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-
-
-@contextmanager
-def seconds(n):
-    """Fail what waits for ever."""
-
-    def late(*_):
-        raise AssertionError(f"not done after {n} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(n)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture
@@ -238,7 +220,7 @@ base.execute("COMMIT")
 
 
 @pytest.mark.parametrize("ends", ["by itself", "by kill -9"])
-def test_reading_waits_for_another_process(reader, some, tmp_path, ends):
+def test_reading_waits_for_another_process(reader, some, tmp_path, at_most, ends):
     path = tmp_path / "votes.sqlite"
     scans = sorted(some.iterdir())
     read_to_store(reader, scans[:1], path)
@@ -249,7 +231,7 @@ def test_reading_waits_for_another_process(reader, some, tmp_path, ends):
         if wait == "600":
             threading.Timer(1.0, holder.kill).start()
         started = time.monotonic()
-        with seconds(25):
+        with at_most(25):
             assert read_to_store(reader, scans, path).read == 2
         assert time.monotonic() - started > 0.5  # it was locked
     with Store(path) as store:

@@ -3,12 +3,10 @@
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 
 import pandas as pd
 import pytest
@@ -37,22 +35,6 @@ from sktally.tables import (
 )
 
 BUSY = 60 if os.environ.get("SKTALLY_RELIABILITY") == "full" else 3  # seconds
-
-
-@contextmanager
-def seconds(n):
-    """Fail what waits for ever."""
-
-    def late(*_):
-        raise AssertionError(f"not done after {n} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.alarm(n)
-    try:
-        yield
-    finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +146,14 @@ def test_commands_take_names_in_any_encoding(some, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["form", "weights", "store", "list"])
-def test_pipes_are_not_waited_for(some, tmp_path, what):
+def test_pipes_are_not_waited_for(some, tmp_path, at_most, what):
     pipe = tmp_path / "pipe.toml"
     if what == "weights":
         shutil.copy(find_model("default"), tmp_path / "pipe.json")
         pipe = tmp_path / "pipe.safetensors"
     os.mkfifo(pipe)
     use = {"form": load_form, "weights": load_model, "store": Store, "list": read_page}
-    with seconds(20), pytest.raises(TallyError, match=r"regular|pipe|no file"):
+    with at_most(20), pytest.raises(TallyError, match=r"regular|pipe|no file"):
         use[what](pipe)
 
 
