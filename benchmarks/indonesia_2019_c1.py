@@ -1,12 +1,14 @@
 """Read the ten indonesia-2019-c1 pages with the bundled model, which never saw one.
 
-Prints every field read wrong, and shares by digit, count and page with intervals.
+Prints every field read wrong, and shares by digit, count and page with intervals; and
+what becomes of the counts in the light of the sums of their sheet.
 """
 
 import numpy as np
 from common import arguments, load_boxes, print_versions, share
 
 from sktally import load_reader
+from sktally.votes import reconcile_tallies
 
 args = arguments(__doc__, model={"default": "default"})
 print_versions(args.seed)
@@ -28,3 +30,8 @@ digits = [a == b for r, t in zip(read.boxes.flat, boxes.flat) for a, b in zip(r,
 print("boxes right:   ", share(digits))
 print("counts exact:  ", share(exact))
 print("pages exact:   ", share(exact.all(axis=1)))
+joint = reconcile_tallies(read.digit_proba, reader[0].form_).counts
+right = joint == counts
+print("in the light of the sums:")
+print("counts exact:  ", share(right))
+print(f"mended: {(right & ~exact).sum()}, broken: {(exact & ~right).sum()}")

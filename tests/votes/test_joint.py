@@ -2,13 +2,15 @@
 
 import itertools
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sktally import TallyError, TallyForm
+from sktally import TallyError, TallyForm, list_pages, load_reader
 from sktally.votes import (
     CountPosterior,
     SumSlips,
@@ -286,3 +288,19 @@ def test_forms_and_arrays_that_do_not_fit():
 def test_probabilities_that_are_none(proba, message):
     with pytest.raises(TallyError, match=message):
         count_posterior(proba)
+
+
+@pytest.mark.real
+def test_sums_of_real_pages_break_no_right_count(real_data):
+    folder = real_data / "indonesia-2019-c1"
+    reader = load_reader("indonesia-2019-c1")
+    names = list_pages(folder / "pages")
+    truth = pd.read_csv(folder / "fields.csv").pivot(
+        index="file", columns="field", values="value"
+    )
+    form = reader[0].form_
+    truth = truth.loc[[Path(name).name for name in names], form.field_names].to_numpy()
+    read = reader[-1].predict_tallies(reader[:-1].transform(names))
+    found = reconcile_tallies(read.digit_proba, form)
+    assert (found.counts == truth)[read.counts == truth].all()
+    assert (found.counts == truth).sum() > (read.counts == truth).sum()
