@@ -1,0 +1,364 @@
+"""Put probabilities of counts, and reading contracts, to the test on real pages.
+
+indonesia-2024, five-fold by page: every page is read by a network that never saw it,
+and its probabilities are calibrated by temperature on the readings of the other folds.
+Choices were made on pages 1-250. Printed, all pages pooled:
+
+- Brier score, log loss and expected calibration error (ECE) of the paper's weighted
+  mean, of the product of the boxes, and of `predict_count_proba`, by page bootstrap;
+- log loss of counts by field and of boxes by place;
+- whether a model of counts beside temperature would pay;
+- contracts: fitted on three quarters of the pages and put to the others, and fitted on
+  pages drawn with replacement and put to all pages; what is refused; a simulation that
+  is large enough for a contract of 0.1 %;
+- how often `ShiftMonitor` raises a false alarm.
+
+A reliability diagram is written to --out. --cache keeps what the networks read, which
+takes most of the time. --quick runs on a few made pages, whose figures say nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes share the cores
+
+import numpy as np
+import pandas as pd
+from _out_of_fold import read_out_of_fold
+from common import arguments, clustered_share, print_versions
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sktally import ReadingContract, ShiftMonitor, TallyError, TallyWarning
+from sktally.votes import (
+    CLASSES,
+    DigitCalibrator,
+    calibration_difference,
+    calibration_scores,
+    contract_size,
+    count_proba,
+    reliability_curve,
+)
+
+MEAN, PRODUCT, PLAIN, OURS = (
+    "weighted mean (paper)",
+    "product of boxes",
+    "count_proba, not calibrated",
+    "predict_count_proba",
+)
+
+
+def calibrated(read, by: str = "all", pages=None) -> np.ndarray:
+    """Return probabilities of boxes, calibrated on the folds that a page is not of."""
+    proba = np.full_like(read.digit_proba, np.nan)
+    pages = np.arange(len(read.fold)) if pages is None else pages
+    for fold in np.unique(read.fold[pages]):
+        test, rest = pages[read.fold[pages] == fold], pages[read.fold[pages] != fold]
+        calibrator = DigitCalibrator(by=by)
+        calibrator.fit(read.digit_proba[rest], read.true_boxes[rest].astype(object))
+        proba[test] = calibrator.transform(read.digit_proba[test])
+        print(f"  fold {fold}: temperature {calibrator.temperature_.round(2)}")
+    return proba
+
+
+def of_counts(read, proba: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the counts read; NaN where there is none."""
+    found = count_proba(proba, read.counts, blank_right="missing")
+    return np.where(read.counts < 0, np.nan, found)
+
+
+def claims(read, proba: np.ndarray) -> dict[str, np.ndarray]:
+    """Return by name what is said of how sure each count is."""
+    product = np.nanmax(read.digit_proba, axis=3).prod(axis=2).astype(float)
+    said = {
+        MEAN: read.confidence,
+        PRODUCT: product,
+        PLAIN: of_counts(read, read.digit_proba),
+        OURS: of_counts(read, proba),
+    }
+    unread = read.counts < 0
+    return {
+        name: np.where(unread, np.nan, np.minimum(p, 1)) for name, p in said.items()
+    }
+
+
+def correctness(read) -> np.ndarray:
+    """Return which counts are right; NaN where the truth is not known."""
+    return np.where(read.truth < 0, np.nan, read.counts == read.truth)
+
+
+def print_scores(correct, said, seed: int) -> None:
+    """Print scores of each claim, and what ours differs by from the others."""
+    how = {"random_state": seed}
+    rows = [calibration_scores(correct, p, **how).loc["all"] for p in said.values()]
+    print(pd.DataFrame(rows, index=list(said)).round(4).to_string())
+    for name in (MEAN, PRODUCT, PLAIN):
+        found = calibration_difference(correct, said[OURS], said[name], **how)
+        print(f"\n{OURS} less {name}:\n{found.round(4).to_string()}")
+
+
+def print_parts(read, correct, said, proba, seed: int) -> None:
+    """Print log loss and calibration of counts by field, and of boxes by place."""
+    columns = ["n", "accuracy", "mean_proba", "log_loss", "log_loss_low"]
+    columns += ["log_loss_high", "ece"]
+    fields = [f"field {i + 1}" for i in range(correct.shape[1])]
+    found = calibration_scores(correct, said[OURS], by=fields, random_state=seed)
+    print(f"\ncounts, by field:\n{found[columns].round(4).to_string()}")
+    truth = np.array([[list(b or "   ") for b in row] for row in read.true_boxes])
+    label = np.array(CLASSES)[np.nan_to_num(proba, nan=-1).argmax(axis=-1)]
+    right = np.where(truth == " ", np.nan, label == truth).reshape(len(truth), -1)
+    places = np.tile(["1 hundreds", "2 tens", "3 units"], correct.shape[1])
+    for name, boxes in (("as read", read.digit_proba), ("calibrated", proba)):
+        top = boxes.max(axis=-1).reshape(right.shape).clip(0, 1)
+        found = calibration_scores(right, top, by=places, random_state=seed)
+        print(f"\nboxes, by place, {name}:\n{found[columns].round(4).to_string()}")
+
+
+def count_level(read, correct, said, pages, seed: int) -> None:
+    """Ask whether a model of counts pays beside temperature, on some pages."""
+    ink = np.nan_to_num(read.ink).reshape(*correct.shape, -1)
+    fits = np.where(np.isfinite(read.fits), read.fits, 0.0)[..., None]
+    sure = logit(np.clip(said[OURS], 1e-6, 1 - 1e-6))[..., None]
+    views = {
+        "logit of the probability": [sure],
+        "and fit of the frames": [sure, fits],
+        "and mean ink of each box": [sure, fits, ink],
+    }
+    usable = ~np.isnan(correct) & ~np.isnan(said[OURS])
+    for name, parts in views.items():
+        X = np.concatenate(parts, axis=2)
+        model = make_pipeline(StandardScaler(), LogisticRegression())
+        found = np.full(correct.shape, np.nan)
+        for fold in np.unique(read.fold[pages]):
+            test = np.isin(np.arange(len(X)), pages[read.fold[pages] == fold])
+            rest = np.isin(np.arange(len(X)), pages[read.fold[pages] != fold])
+            fit, at = usable & rest[:, None], usable & test[:, None]
+            if correct[fit].min() == correct[fit].max():
+                print("  every count is right: nothing to learn from")
+                return
+            model.fit(X[fit], correct[fit].astype(int))
+            found[at] = model.predict_proba(X[at])[:, 1]
+        gain = calibration_difference(
+            correct[pages], found[pages], said[OURS][pages], random_state=seed
+        )
+        print(f"\n{name}, less temperature alone:\n{gain.round(4).to_string()}")
+
+
+def contract_on(scores, correct, fit, max_error: float, **how):
+    """Return a contract fitted on some pages, or None where it is refused."""
+    contract = ReadingContract(max_error, **how)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TallyWarning)
+            return contract.fit(scores[fit], correct[fit])
+    except TallyError:
+        return None
+
+
+def contracts(scores, correct, args, max_error: float, clustering) -> None:
+    """Fit contracts on pages drawn, and put them to others and to all."""
+    n = len(scores)
+    rng = np.random.default_rng(args.seed)
+    for name, many in (("split", args.resamples), ("drawn", args.bootstraps)):
+        wrong, taken, known, held, refused, none = [], [], [], [], 0, 0
+        for _ in range(many):
+            if name == "split":
+                order = rng.permutation(n)
+                fit, test = order[: 3 * n // 4], order[3 * n // 4 :]
+            else:
+                fit, test = rng.integers(0, n, n), np.arange(n)
+            contract = contract_on(
+                scores, correct, fit, max_error, clustering=clustering
+            )
+            if contract is None:
+                refused += 1
+                continue
+            none += not np.isfinite(contract.threshold_)
+            is_known = ~np.isnan(correct[test])
+            accepted = contract.accept(scores[test]) & is_known
+            wrong.append((accepted & (correct[test] == 0)).sum())
+            taken.append(accepted.sum())
+            known.append(is_known.sum())
+            held.append(wrong[-1] <= max_error * taken[-1])
+        where = (
+            f"fitted on {3 * n // 4} pages, put to the other {n - 3 * n // 4}"
+            if name == "split"
+            else f"fitted on {n} pages drawn with replacement, put to all {n}"
+        )
+        print(f"\n{max_error:.2%}, clustering={clustering!r}, {where}, {many} times:")
+        print(f"  refused {refused}, nothing accepted {none}")
+        if taken:
+            share = sum(wrong) / max(sum(taken), 1)
+            print(
+                f"  wrong among accepted, pooled: {share:.4%} ({sum(wrong)} of "
+                f"{sum(taken)}); held in {np.mean(held):.1%}; read rate "
+                f"{sum(taken) / sum(known):.1%}"
+            )
+
+
+def refusal(scores, correct, max_error: float) -> None:
+    """Print what is said where a contract is refused."""
+    known = ~np.isnan(correct)
+    print(
+        f"\n{max_error:.2%} on all {len(scores)} pages, {known.sum()} counts; ", end=""
+    )
+    print(f"independent and error-free it takes {contract_size(max_error)}:")
+    for clustering in ("estimated", "independent"):
+        try:
+            ReadingContract(max_error, clustering=clustering).fit(scores, correct)
+        except TallyError as error:
+            print(f"  {clustering}: {error}")
+        else:
+            print(f"  {clustering}: not refused")
+
+
+def simulation(scores, args, max_error: float, n_pages: int, together: float) -> None:
+    """Print whether a contract holds on pages drawn whose truth is drawn by score.
+
+    On a share of pages all counts are right or wrong together, and as sure.
+    """
+    rng = np.random.default_rng(args.seed)
+    sure = np.where(np.isnan(scores), 0, scores)
+
+    def draw(n):
+        said = sure[rng.integers(0, len(sure), n)]
+        whole = rng.random((n, 1)) < together
+        said = np.where(whole, said[:, :1], said)
+        at = np.where(whole, rng.random((n, 1)), rng.random(said.shape))
+        return said, (at < said).astype(float)
+
+    said, right = draw(400_000)
+    order = np.argsort(-said, axis=None)
+    wrong = np.cumsum(right.ravel()[order] == 0)
+    held, rate, refused = [], [], 0
+    for _ in range(args.bootstraps):
+        contract = contract_on(*draw(n_pages), np.arange(n_pages), max_error)
+        if contract is None:
+            refused += 1
+            continue
+        taken = int((said >= contract.threshold_).sum())
+        held.append(taken == 0 or wrong[taken - 1] <= max_error * taken)
+        rate.append(taken / said.size)
+    print(
+        f"  {max_error:.2%} on {n_pages} pages, {together:.0%} of pages as a whole, "
+        f"{args.bootstraps} times: refused {refused}, held in {np.mean(held):.1%}, "
+        f"read rate {np.mean(rate):.1%}"
+        if held
+        else f"  {max_error:.2%} on {n_pages} pages: refused {refused} times"
+    )
+
+
+def alarms(read, args) -> None:
+    """Print how often ordinary batches raise an alarm, and one of poor pages does."""
+    rng = np.random.default_rng(args.seed)
+    proba, n = read.digit_proba, len(read.fold)
+    warnings.simplefilter("ignore", TallyWarning)
+    found = []
+    for _ in range(args.bootstraps):
+        order = rng.permutation(n)
+        monitor = ShiftMonitor(tolerance=0, random_state=args.seed)
+        shifts = monitor.fit(proba[order[: n // 2]]).check(proba[order[n // 2 :]])
+        found.append([shift.found for shift in shifts] + [s.amount for s in shifts])
+    scores, digits, ks, distance = np.mean(found, axis=0)
+    print(
+        f"halves of the pages, {args.bootstraps} times, level {monitor.level}, no "
+        f"tolerance: alarms of scores {scores:.3f}, of digits {digits:.3f}; mean "
+        f"difference {ks:.3f}, {distance:.3f}"
+    )
+    fit = np.where(np.isfinite(read.fits), read.fits, np.nan)
+    order = np.argsort(np.nanmean(fit, axis=1))
+    poor, others = order[: n // 5], order[n // 5 :]
+    for shift in (
+        ShiftMonitor(random_state=args.seed).fit(proba[others]).check(proba[poor])
+    ):
+        print(f"the fifth of pages whose frames fit worst, against the others: {shift}")
+
+
+def picture(correct, said, path: Path) -> None:
+    """Draw what share was right where a probability was said."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), sharey=True)
+    for axis, (name, n_bins) in zip(axes, ((MEAN, 10), (OURS, 10))):
+        curve = reliability_curve(correct, said[name], n_bins=n_bins)
+        gap = np.clip(
+            [curve.accuracy - curve.low, curve.high - curve.accuracy], 0, None
+        )
+        axis.axline((0, 0), slope=1, color="0.7", linestyle=":")
+        axis.errorbar(curve.mean_proba, curve.accuracy, gap, fmt="o-", capsize=3)
+        low = min(curve.mean_proba.min(), curve.low.min()) - 0.02
+        axis.set(title=name, xlabel="said, mean of the bin", xlim=(low, 1.01))
+        axis.set_ylim(bottom=low)
+    axes[0].set_ylabel("right, with 95 % interval by page")
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    print(f"\n{path} written")
+
+
+def main() -> None:
+    """Read or take from the cache, then print one part after the other."""
+    args = arguments(
+        __doc__.splitlines()[0],
+        cache={"type": Path, "default": None, "help": ".npz of what networks read"},
+        out={"type": Path, "default": None, "help": "folder; a temporary one"},
+        epochs={"type": int, "default": 15, "help": "of fine-tuning on tallies"},
+        resamples={"type": int, "default": 50, "help": "splits for contracts"},
+        bootstraps={"type": int, "default": 300, "help": "draws of pages"},
+        n_jobs={"type": int, "default": 2},
+        quick={"action": "store_true", "help": "a few made pages, within a minute"},
+    )
+    args.out = args.out or Path(tempfile.mkdtemp(prefix="calibration-"))
+    args.out.mkdir(parents=True, exist_ok=True)
+    n_pages, folder = 500, args.data / "indonesia-2024"
+    if args.quick:
+        n_pages, folder, args.epochs = 60, None, 1
+        args.resamples = args.bootstraps = 10
+    print_versions(args.seed)
+    read = read_out_of_fold(args, folder, n_pages, args.epochs)
+    correct = correctness(read)
+    known = ~np.isnan(correct)
+    page = np.nonzero(known)[0]
+    print(f"counts right: {clustered_share(correct[known] == 1, page)}")
+    wrong = (correct == 0).sum(axis=1)
+    print(f"wrong counts on pages that hold any: {np.bincount(wrong)[1:]} (1, 2, 3)")
+
+    early = np.flatnonzero(read.number <= (30 if args.quick else 250))
+    print("\nCHOICES, on the first half of the pages")
+    for by in ("all", "place"):
+        some = of_counts(read, calibrated(read, by, early))[early]
+        found = calibration_scores(correct[early], some, random_state=args.seed)
+        print(f"temperature by {by}: {found.loc['all'].round(4).to_dict()}")
+    proba = calibrated(read)
+    said = claims(read, proba)
+    count_level(read, correct, said, early, args.seed)
+
+    print(f"\nSCORES, all {len(read.fold)} pages, 95 % intervals by page")
+    print_scores(correct, said, args.seed)
+    late = np.setdiff1d(np.arange(len(read.fold)), early)
+    print("\nthe last half of the pages, by which nothing was chosen:")
+    print_scores(correct[late], {k: p[late] for k, p in said.items()}, args.seed)
+    print_parts(read, correct, said, proba, args.seed)
+    picture(correct, said, args.out / "reliability.png")
+
+    print("\nCONTRACTS")
+    for clustering in ("estimated", "independent", "worst"):
+        contracts(said[OURS], correct, args, 0.005, clustering)
+    contracts(said[MEAN], correct, args, 0.005, "estimated")
+    refusal(said[OURS], correct, 0.001)
+    print("\nsimulated, counts right as often as predict_count_proba says:")
+    for max_error, n in ((0.005, 400), (0.001, 3000)):
+        for together in (0.0, 0.2):
+            simulation(said[OURS], args, max_error, n, together)
+
+    print("\nALARMS")
+    alarms(read, args)
+
+
+if __name__ == "__main__":
+    main()
