@@ -281,21 +281,25 @@ def alarms(read, args) -> None:
 
 
 def picture(correct, said, path: Path) -> None:
-    """Draw what share was right where a probability was said."""
+    """Draw what share was wrong where a doubt was said, both on scales of powers."""
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.6), sharey=True)
-    for axis, (name, n_bins) in zip(axes, ((MEAN, 10), (OURS, 10))):
-        curve = reliability_curve(correct, said[name], n_bins=n_bins)
-        gap = np.clip(
-            [curve.accuracy - curve.low, curve.high - curve.accuracy], 0, None
+    figure, axes = plt.subplots(1, 3, figsize=(12, 4.6), sharex=True, sharey=True)
+    least = 1e-5
+    for axis, name in zip(axes, (MEAN, PLAIN, OURS)):
+        curve = reliability_curve(correct, said[name])
+        doubt = np.maximum(1 - curve.mean_proba.to_numpy(), least)
+        wrong, low, high = (
+            1 - curve[end].to_numpy() for end in ("accuracy", "high", "low")
         )
-        axis.axline((0, 0), slope=1, color="0.7", linestyle=":")
-        axis.errorbar(curve.mean_proba, curve.accuracy, gap, fmt="o-", capsize=3)
-        low = min(curve.mean_proba.min(), curve.low.min()) - 0.02
-        axis.set(title=name, xlabel="said, mean of the bin", xlim=(low, 1.01))
-        axis.set_ylim(bottom=low)
-    axes[0].set_ylabel("right, with 95 % interval by page")
+        some = wrong > 0
+        gap = np.clip([wrong - low, high - wrong], 0, None)
+        axis.plot([least, 1], [least, 1], color="0.7", linestyle=":")
+        axis.errorbar(doubt[some], wrong[some], gap[:, some], fmt="o", capsize=3)
+        axis.plot(doubt[~some], high[~some], "v", color="C1", fillstyle="none")
+        axis.set(title=name, xlabel="doubt said (1 - probability), mean of the bin")
+        axis.set(xscale="log", yscale="log", ylim=(1e-4, 1))
+    axes[0].set_ylabel("share wrong, 95 % interval by page\n(triangle: none wrong)")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     print(f"\n{path} written")
