@@ -250,10 +250,13 @@ def _losses(
 
 def _fitted(logs: npt.NDArray[np.float64], sets: npt.NDArray[np.bool_]) -> float:
     """Return the most probable temperature, given the losses of all boxes."""
+
+    def surprise(log_t: float) -> float:
+        loss = float(_losses(logs, sets, math.exp(log_t)).sum())
+        return loss + (log_t / _SPREAD) ** 2 / 2
+
     found = minimize_scalar(
-        lambda t: (
-            float(_losses(logs, sets, math.exp(t)).sum()) + (t / _SPREAD) ** 2 / 2
-        ),
+        surprise,
         bounds=(math.log(_RANGE[0]), math.log(_RANGE[1])),
         method="bounded",
     )
