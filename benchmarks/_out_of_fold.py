@@ -2,7 +2,7 @@
 
 Comes in: tallies as `_tallies.py` cuts them. Goes out: five-fold by page, what a reader
 says of every page that was fitted on the other folds, as the part `twelve` of paper.py
-fits one.
+fits one: a network, or with --ensemble the mean of four, two of each view.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from _paper_networks import framed_base, load_source
+from _paper_study import FRAMED
 from _paper_tuning import count_reader
 from _tallies import load_tallies
 from joblib import Parallel, delayed
@@ -35,10 +37,15 @@ def read_out_of_fold(args, folder: Path | None, n_pages: int, epochs: int) -> Bu
             return Bunch(**{name: kept[name] for name in kept.files})
     started = time.perf_counter()
     tallies = load_tallies(folder, n_pages, args.seed)
-    n = len(tallies.names)
+    n, views = len(tallies.names), [(CellNormalizer(), "handwriting")]
+    if args.ensemble:
+        source = load_source(folder and args.data, args.seed, None if folder else 600)
+        how = {"quick": folder is None, "seed": args.seed}
+        views += [(FRAMED, framed_base(source, FRAMED, args.out, **how))]
+        views *= 2
     splits = list(KFold(5, shuffle=True, random_state=args.seed).split(tallies.names))
     reads = Parallel(n_jobs=args.n_jobs)(
-        delayed(_read_fold)(tallies, *pages, epochs, args.seed + 100 * number)
+        delayed(_read_fold)(tallies, *pages, views, epochs, args.seed + 100 * number)
         for number, pages in enumerate(splits)
     )
     tests = [test for _, test in splits]
@@ -56,15 +63,18 @@ def read_out_of_fold(args, folder: Path | None, n_pages: int, epochs: int) -> Bu
         found[name] = np.concatenate([getattr(read, name) for read in reads])[order]
     found.boxes = found.boxes.astype(str)
     seconds = time.perf_counter() - started
-    print(f"({n} pages read in five folds of {epochs} epochs: {seconds:.0f} s)")
+    print(
+        f"({n} pages read, networks a fold: {len(views)} of {epochs} epochs; "
+        f"{seconds:.0f} s)"
+    )
     if args.cache is not None:
         np.savez_compressed(args.cache, **found)
     return found
 
 
-def _read_fold(tallies, fit, test, epochs: int, seed: int):
+def _read_fold(tallies, fit, test, views, epochs: int, seed: int):
     """Fit a reader on some pages and read the others; one thread."""
     torch.set_num_threads(1)
-    reader = count_reader([(CellNormalizer(), "handwriting")], epochs, seed)
+    reader = count_reader(views, epochs, seed)
     reader.fit(tallies.cells[fit], tallies.boxes[fit])
     return reader.predict_tallies(tallies.cells[test])
