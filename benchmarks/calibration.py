@@ -184,7 +184,7 @@ def main() -> None:
         resamples={"type": int, "default": 50, "help": "splits for contracts"},
         bootstraps={"type": int, "default": 300, "help": "draws of pages"},
         n_jobs={"type": int, "default": 2},
-        quick={"action": "store_true", "help": "a few made pages, within a minute"},
+        quick={"action": "store_true", "help": "a few made pages, in a minute or two"},
     )
     args.out = args.out or Path(tempfile.mkdtemp(prefix="calibration-"))
     args.out.mkdir(parents=True, exist_ok=True)
@@ -222,12 +222,13 @@ def main() -> None:
     print("\nCONTRACTS")
     for clustering in ("estimated", "independent", "worst"):
         contracts(said[OURS], correct, args, 0.005, clustering)
+    print(f"\nfor comparison by the {MEAN}:")
     contracts(said[MEAN], correct, args, 0.005, "estimated")
     refusal(said[OURS], correct, 0.001)
-    print("\nsimulated, counts right as often as predict_count_proba says:")
+    print(f"\nsimulated, counts right as often as {PLAIN} says:")
     for max_error, n in ((0.005, 400), (0.001, 3000)):
         for together in (0.0, 0.2):
-            simulation(said[OURS], args, max_error, n, together)
+            simulation(said[PLAIN], args, max_error, n, together)
 
     print("\nALARMS")
     alarms(read, args)

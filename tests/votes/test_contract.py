@@ -124,12 +124,12 @@ def test_scores_that_say_nothing_pass_no_oftener_than_stated(
     """One test, at an error rate that is just too high, by 300 pages of three."""
     rng = np.random.default_rng(0)
     passed = 0
-    for _ in range(400):
+    for _ in range(250):
         wrong = rng.random((300, 1 if together else 3)) < 0.0303
         wrong = np.broadcast_to(wrong, (300, 3))
         contract = ReadingContract(0.03, 0.8, clustering=clustering)
         passed += contract.fit(np.ones((300, 3)), ~wrong).threshold_ == 1
-    assert (passed / 400 <= 0.2 + 0.04) == valid  # two standard errors
+    assert (passed / 250 <= 0.2 + 0.05) == valid  # two standard errors
 
 
 def test_curve_and_threshold():
@@ -251,7 +251,7 @@ def test_is_cloned_by_its_parameters():
         "max_error": 0.01,
         "confidence": 0.9,
         "clustering": 1.5,
-        "n_thresholds": 100,
+        "n_thresholds": 500,
     }
 
 
