@@ -14,7 +14,6 @@ from sktally.votes._confidence import (
     tally_quality,
 )
 from sktally.votes._contract import ReadingContract
-from sktally.votes._contract_test import contract_size
 from sktally.votes._decode import (
     BLANK_RIGHT,
     CLASSES,
@@ -23,6 +22,7 @@ from sktally.votes._decode import (
     labels_to_boxes,
     labels_to_counts,
 )
+from sktally.votes._error_bound import contract_size
 from sktally.votes._intervals import AccuracyInterval, accuracy_interval
 from sktally.votes._joint import JointReading, read_jointly
 from sktally.votes._metrics import (

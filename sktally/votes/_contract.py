@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_range
 from sktally.exceptions import TallyError, TallyWarning
-from sktally.votes._contract_test import (
+from sktally.votes._error_bound import (
     accepted_at,
     allowed_bad,
     check_shares,

@@ -9,7 +9,7 @@ from sklearn.base import clone
 
 from sktally import ReadingContract, TallyError, TallyWarning
 from sktally.votes import contract_size
-from sktally.votes._contract_test import error_bound, error_p_value
+from sktally.votes._error_bound import error_bound, error_p_value
 
 
 def pages_of(n_pages, seed, *, together=0.0, n_fields=3, shape=(40, 1)):
