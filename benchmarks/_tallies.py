@@ -33,7 +33,8 @@ _REACH = 0.4  # box heights: how far a frame may lie from where the rectangle pu
 def load_tallies(folder: Path | None, n_pages: int, seed: int) -> Bunch:
     """Return cells, box strings and counts by page; made-up pages without a folder.
 
-    Absent cells are 0 everywhere, and unlabelled or badly framed fields None and -1.
+    `fits` says how well printed frames fit, see `cut_cells`. Absent cells are 0
+    everywhere, and unlabelled or badly framed fields None and -1.
     """
     form = load_form(FORM)
     if folder is None:
@@ -53,11 +54,12 @@ def load_tallies(folder: Path | None, n_pages: int, seed: int) -> Bunch:
         boxes, counts = boxes[:n_pages], counts[:n_pages]
         absent = np.isnan(rectangles).any(axis=2)
         boxes[absent], counts[absent] = None, -1
-    cells = Parallel(n_jobs=2, prefer="threads")(
+    cut = Parallel(n_jobs=2, prefer="threads")(
         delayed(cut_cells)(page, rectangle, turn == 180)
         for page, rectangle, turn in zip(pages, rectangles, turns)
     )
-    return Bunch(cells=np.stack(cells), boxes=boxes, counts=counts, names=names)
+    cells, fits = (np.stack(part) for part in zip(*cut))
+    return Bunch(cells=cells, boxes=boxes, counts=counts, names=names, fits=fits)
 
 
 def _given(fields: pd.DataFrame, files: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -70,8 +72,11 @@ def _given(fields: pd.DataFrame, files: list[str]) -> tuple[np.ndarray, np.ndarr
     return np.stack(edges, axis=2) - 0.5, turns  # to centres of pixels
 
 
-def cut_cells(page, rectangles: np.ndarray, upside_down: bool) -> np.ndarray:
-    """Return the cells of one page ``(n_fields, n_places, height, width)``."""
+def cut_cells(page, rectangles: np.ndarray, upside_down: bool):
+    """Return cells ``(n_fields, n_places, height, width)`` of a page, and fits.
+
+    A fit of frames is the score of `snap_fields`; minus infinity without a rectangle.
+    """
     cv2.setNumThreads(1)
     form = load_form(FORM)
     page = page if isinstance(page, np.ndarray) else read_page(page)
@@ -81,9 +86,9 @@ def cut_cells(page, rectangles: np.ndarray, upside_down: bool) -> np.ndarray:
     on_page = _corners(x1, y1, x2, y2)
     present = np.isfinite(on_page).all(axis=(1, 2))
     quads = np.full((form.n_fields, form.n_places, 4, 2), np.nan)
-    if not present.any():
-        return sample_cells(page, quads)
     scores = np.full(form.n_fields, -np.inf)
+    if not present.any():
+        return sample_cells(page, quads), scores
     each = [np.arange(form.n_fields) == i for i in np.flatnonzero(present)]
     for margin, together in product(_MARGINS, [present, *each]):
         onto, _ = cv2.findHomography(
@@ -97,7 +102,7 @@ def cut_cells(page, rectangles: np.ndarray, upside_down: bool) -> np.ndarray:
         where = np.flatnonzero(together)
         better = fit > scores[where]
         quads[where[better]], scores[where[better]] = moved[better], fit[better]
-    return sample_cells(page, quads)
+    return sample_cells(page, quads), scores
 
 
 def _on_form(form: TallyForm, margin: float) -> np.ndarray:

@@ -41,6 +41,8 @@ _EXPORTS = {
     "sktally.persist": ["load_model", "load_reader", "save_model"],
     "sktally.tables": ["read_tallies", "read_to_store"],
     "sktally.votes": [
+        "ReadingContract",
+        "ShiftMonitor",
         "VoteCountAggregator",
         "count_accuracy",
         "digit_accuracy",

@@ -24,7 +24,7 @@ from sktally.exceptions import ModelFormatError, StoreError, TallyError
 from sktally.form import TallyForm, load_form
 from sktally.tables import Run
 from sktally.tables._origin import files_sha256, form_with_files, model_file
-from sktally.votes import VoteCountAggregator
+from sktally.votes import DigitCalibrator, VoteCountAggregator
 
 __all__ = ["load_model", "load_reader", "model_origin", "reader_of_run", "save_model"]
 
@@ -33,6 +33,7 @@ _ALLOWED: dict[str, type] = {
     for kind in (
         CNNClassifier,
         CellNormalizer,
+        DigitCalibrator,
         FrozenEstimator,
         Pipeline,
         TallyCropper,
@@ -195,7 +196,7 @@ def load_reader(
     # cells from TallyCropper are uint8: an unfitted normalizer has nothing to learn
     paper = np.full((1, 28, 28), 255, np.uint8)
     normalizer = normalizers[0] if normalizers else CellNormalizer().fit(paper)
-    final = parts[-1] if parts else loaded
+    final = given = parts[-1] if parts else loaded
     settings = {"blank_right": form.blank_right}
     if isinstance(final, VoteCountAggregator):
         settings = {**final.get_params(deep=False), **settings}
@@ -207,12 +208,15 @@ def load_reader(
             f"model {str(model)!r}: expected a fitted CNNClassifier, alone or at the "
             f"end of a Pipeline, got {final!r}; fit it before save_model"
         )
-    settings["classifier"] = FrozenEstimator(final)
+    votes = VoteCountAggregator(**settings | {"classifier": FrozenEstimator(final)})
+    for name in ("place_ratios_", "calibrator_"):
+        if hasattr(given, name):
+            setattr(votes, name, getattr(given, name))
     return Pipeline(
         [
             ("crop", cropper.set_params(form=form).fit()),
             ("normalize", normalizer),
-            ("votes", VoteCountAggregator(**settings)),
+            ("votes", votes),
         ]
     )
 

@@ -190,6 +190,39 @@ def test_reader_comes_back(reader, tallies, tmp_path):
     assert again["votes"].classifier_.n_epochs_ == 1
 
 
+@pytest.fixture(scope="module")
+def calibrated(reader):
+    """A copy of the reader with a place prior, calibrated on pages."""
+    made = make_tally_pages(20, random_state=1)
+    model = pickle.loads(pickle.dumps(reader))
+    model["votes"].set_params(place_prior=True)
+    model["votes"].calibrate(model[:-1].transform(made.pages), made.counts)
+    return model
+
+
+def test_calibrators_and_priors_come_back(calibrated, tallies, tmp_path):
+    path = save_model(calibrated, tmp_path / "reader")
+    cells = calibrated[:-1].transform(tallies.pages)
+    proba = calibrated["votes"].predict_count_proba(cells)
+    for again in (load_model(path), load_reader("example", model=path)):
+        found = again["votes"].calibrator_
+        expected = calibrated["votes"].calibrator_
+        assert found.temperature_ == expected.temperature_
+        assert found.log_loss_ == expected.log_loss_
+        assert found.n_pages_ == expected.n_pages_ == 20
+        cells = again[:-1].transform(tallies.pages)
+        assert (again["votes"].predict_count_proba(cells) == proba).all()
+
+
+@pytest.mark.parametrize("value", [[], [0.0], [[1.0]]])
+def test_damaged_calibrators_are_told(calibrated, tmp_path, value):
+    damaged = pickle.loads(pickle.dumps(calibrated))
+    damaged["votes"].calibrator_.temperature_ = np.array(value)
+    path = save_model(damaged, tmp_path / "reader")
+    with pytest.raises(ModelFormatError, match="temperature_: expected numbers above"):
+        load_model(path)
+
+
 def test_shared_parts_are_written_once(pipeline, tallies, tmp_path):
     votes = VoteCountAggregator(FrozenEstimator(pipeline[-1]))
     model = Pipeline(

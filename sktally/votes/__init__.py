@@ -2,12 +2,18 @@
 
 from sktally.votes._aggregate import VoteCountAggregator
 from sktally.votes._calibrate import DigitCalibrator, count_proba
+from sktally.votes._calibration_metrics import (
+    calibration_difference,
+    calibration_scores,
+    reliability_curve,
+)
 from sktally.votes._confidence import (
     HIGH_QUALITY,
     count_confidence,
     place_weights,
     tally_quality,
 )
+from sktally.votes._contract import ReadingContract
 from sktally.votes._decode import (
     BLANK_RIGHT,
     CLASSES,
@@ -16,6 +22,7 @@ from sktally.votes._decode import (
     labels_to_boxes,
     labels_to_counts,
 )
+from sktally.votes._error_bound import contract_size
 from sktally.votes._intervals import AccuracyInterval, accuracy_interval
 from sktally.votes._joint import JointReading, read_jointly
 from sktally.votes._metrics import (
@@ -26,6 +33,7 @@ from sktally.votes._metrics import (
     page_accuracy,
     page_accuracy_score,
 )
+from sktally.votes._monitor import Shift, ShiftMonitor
 from sktally.votes._posterior import CountPosterior, count_posterior
 from sktally.votes._reconcile import ReconciledTallies, reconcile_tallies
 from sktally.votes._result import TallyPrediction
@@ -41,12 +49,18 @@ __all__ = [
     "CountPosterior",
     "DigitCalibrator",
     "JointReading",
+    "ReadingContract",
     "ReconciledTallies",
+    "Shift",
+    "ShiftMonitor",
     "SumSlips",
     "TallyPrediction",
     "VoteCountAggregator",
     "accuracy_interval",
     "boxes_to_counts",
+    "calibration_difference",
+    "calibration_scores",
+    "contract_size",
     "count_accuracy",
     "count_accuracy_score",
     "count_confidence",
@@ -63,6 +77,7 @@ __all__ = [
     "place_weights",
     "read_jointly",
     "reconcile_tallies",
+    "reliability_curve",
     "slip_type",
     "tally_quality",
     "target_counts",

@@ -16,22 +16,22 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.metaestimators import available_if
 
 from sktally._validate import check_choice, check_range
-from sktally.votes._cells import check_cells, has_proba, read_cells
+from sktally.votes._cells import check_cells, read_cells
 from sktally.votes._confidence import HIGH_QUALITY
 from sktally.votes._decode import BLANK_RIGHT, CLASSES
 from sktally.votes._fitting import fit_classifier
 from sktally.votes._metrics import count_accuracy_score
 from sktally.votes._prior import check_ratios, place_ratios, weigh_by_place
+from sktally.votes._probabilities import ProbabilityMixin
 from sktally.votes._result import TallyPrediction, fold_cells
 from sktally.votes._targets import check_given, check_targets, target_counts
 
 __all__ = ["VoteCountAggregator"]
 
 
-class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
+class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
     """Read whole counts with a classifier of single cells.
 
     The last step of a pipeline that reads tallies. It drops absent cells, fits or asks
@@ -68,6 +68,8 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         Number of cells it was fitted on; 0 for a frozen one.
     place_ratios_ : ndarray of shape (n_places, 12)
         What `place_prior` multiplies probabilities by; 1 is as frequent as elsewhere.
+    calibrator_ : DigitCalibrator
+        From `calibrate`; makes `predict_count_proba` true, and changes nothing else.
 
     See Also
     --------
@@ -128,9 +130,9 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
     >>> read.boxes
     array([['773', '510'],
            ['022', '782']], dtype=object)
-    >>> read.confidence
-    array([[0.925, 1.   ],
-           [1.   , 0.825]])
+    >>> votes.predict_count_proba(X[200:202])
+    array([[0.5, 1. ],
+           [1. , 0.5]])
     >>> round(votes.score(X[200:], y[200:]), 2)
     0.91
     """
@@ -190,6 +192,8 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
         targets = check_targets(y, absent=absent)
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).classifier.fit
+        if hasattr(self, "calibrator_"):  # of the classifier that was fitted before
+            del self.calibrator_
         self.place_ratios_ = place_ratios(targets.label_sets, ~absent)
         self.classifier_, self.n_cells_ = fit_classifier(
             clone(self.classifier),
@@ -229,22 +233,6 @@ class VoteCountAggregator(MetaEstimatorMixin, BaseEstimator):
             Strings such as ``"x23"``; ``""`` where nothing was read.
         """
         return self.predict_tallies(X).boxes
-
-    @available_if(has_proba)
-    def predict_digit_proba(self, X: Any) -> npt.NDArray[np.float32]:
-        """Return the probability of each class at each place.
-
-        Parameters
-        ----------
-        X : array of cells, as in `fit`
-
-        Returns
-        -------
-        digit_proba : ndarray of float32, shape (n_tallies, n_fields, n_places, 12)
-            Columns in the order of `classes_`, 0 for a class that the classifier does
-            not have; NaN for absent cells.
-        """
-        return self.predict_tallies(X).digit_proba
 
     def predict_tallies(self, X: Any) -> TallyPrediction:
         """Read counts, boxes, status, confidence and quality in one pass.

@@ -93,3 +93,11 @@ def test_counts_are_as_probable_as_all_ways_to_write_them():
     assert np.isnan(found[1, 1])
     with pytest.raises(TallyError, match=r"counts: expected shape \(2, 2\)"):
         count_proba(proba, [[7]])
+
+
+def test_few_pages_without_an_error_make_nothing_certain():
+    proba = np.full((20, 1, 1, 12), 0.05 / 11)
+    proba[..., 7] = 0.95
+    calibrator = DigitCalibrator().fit(proba, np.full((20, 1), 7))
+    assert 0.3 < calibrator.temperature_[0] < 0.9
+    assert 0.95 < calibrator.transform(proba).max() < 0.9999
