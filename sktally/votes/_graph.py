@@ -26,7 +26,10 @@ from sktally.votes._shifts import (
     slipped,
 )
 
-__all__ = ["Array", "Kernel", "Rule", "Solution", "best_reading", "solve"]
+__all__ = [
+    *("Array", "Kernel", "Rule", "Solution", "Tree"),
+    *("best_reading", "combinations", "opened", "solve"),
+]
 
 _MANY = 64  # counts of a field from which on a plain convolution is quicker
 _MAX_CUTS = 20_000  # combinations of the values of fields that close circles
@@ -77,22 +80,12 @@ def solve(
     -------
     Solution
     """
-    cuts = _cuts(unary, rules)
-    values = [np.flatnonzero(unary[i]) for i in cuts]
-    n = prod(len(v) for v in values)
-    if n > _MAX_CUTS:
-        raise TallyError(
-            f"read_jointly: the sums form circles, which leave {n} combinations of "
-            f"{len(cuts)} fields to go through, expected at most {_MAX_CUTS}; leave "
-            "one of the sums out"
-        )
     join = np.maximum if most else np.add
     beliefs = [np.zeros(len(u)) for u in unary]
     holds, whole = np.zeros(len(rules)), 0.0
-    for chosen in product(*values):
-        fixed = dict(zip(cuts, map(int, chosen), strict=True))
+    for fixed in combinations(unary, rules):
         weight = prod(float(unary[i][v]) for i, v in fixed.items())
-        found = _Tree(*_opened(unary, rules, fixed), kernels, most).solved()
+        found = Tree(*opened(unary, rules, fixed), kernels, most).solved()
         for i, belief in enumerate(beliefs):
             if i in fixed:
                 at = slice(fixed[i], fixed[i] + 1)
@@ -102,6 +95,20 @@ def solve(
         holds += weight * found.whole * np.array(found.holds)
         whole = float(join(whole, weight * found.whole))
     return Solution(beliefs, list(holds / whole if whole else holds), whole)
+
+
+def combinations(unary: Sequence[Array], rules: Sequence[Rule]) -> list[dict[int, int]]:
+    """Return all values of the fields that close circles; one, empty, without."""
+    cuts = _cuts(unary, rules)
+    values = [np.flatnonzero(unary[i]).tolist() for i in cuts]
+    n = prod(len(v) for v in values)
+    if n > _MAX_CUTS:
+        raise TallyError(
+            f"read_jointly: the sums form circles, which leave {n} combinations of "
+            f"{len(cuts)} fields to go through, expected at most {_MAX_CUTS}; leave "
+            "one of the sums out"
+        )
+    return [dict(zip(cuts, chosen, strict=True)) for chosen in product(*values)]
 
 
 def best_reading(
@@ -142,7 +149,7 @@ def _cuts(unary: Sequence[Array], rules: Sequence[Rule]) -> list[int]:
     return cuts
 
 
-def _opened(
+def opened(
     unary: Sequence[Array], rules: Sequence[Rule], fixed: dict[int, int]
 ) -> tuple[list[Array], list[Rule]]:
     """Give each sum a copy of its own of fields whose value is fixed."""
@@ -160,7 +167,7 @@ def _opened(
     return fields, opened
 
 
-class _Tree:
+class Tree:
     """Messages between fields and sums of a graph without circles."""
 
     def __init__(
@@ -177,6 +184,7 @@ class _Tree:
         self.heard: list[dict[int, Array]] = [{} for _ in unary]
         self.summed: dict[int, Array] = {}
         self.root: dict[int, int] = {}
+        self.walk: list[tuple[int, int, list[int]]] = []
         self.of_field: list[list[int]] = [[] for _ in unary]
         for r, (total, parts) in enumerate(rules):
             for i in (total, *parts):
@@ -184,20 +192,23 @@ class _Tree:
 
     def solved(self) -> Solution:
         """Send all messages, to the roots and back, and gather what they say."""
-        walk = list(self._walk())
-        for r, parent, _ in reversed(walk):
+        self.walk = list(self._walk())
+        for r, parent, _ in reversed(self.walk):
             self._send(r, [parent], unheard=parent)
-        for r, _, children in walk:
+        for r, _, children in self.walk:
             self._send(r, children)
-        beliefs = [self._product(i, -1) for i in range(len(self.unary))]
+        beliefs = [self.product(i, -1) for i in range(len(self.unary))]
         holds = [self._holds(r, beliefs) for r in range(len(self.rules))]
-        roots = {*self.root.values()}
-        roots |= {i for i, rules in enumerate(self.of_field) if not rules}
-        whole = prod(float(self.reduce(beliefs[i])) for i in roots)
+        whole = prod(float(self.reduce(beliefs[i])) for i in self.roots())
         for i, belief in enumerate(beliefs):  # they know their own component alone
             mine = float(self.reduce(belief))
             beliefs[i] = belief * (whole / mine if mine else 0.0)
         return Solution(beliefs, holds, whole)
+
+    def roots(self) -> set[int]:
+        """Return one field of each connected part."""
+        alone = {i for i, rules in enumerate(self.of_field) if not rules}
+        return {*self.root.values()} | alone
 
     def _walk(self) -> Iterator[tuple[int, int, list[int]]]:
         """Yield each sum with the field it is reached from and its other fields."""
@@ -214,7 +225,7 @@ class _Tree:
                     waiting += children
                     yield r, parent, children
 
-    def _product(self, i: int, but: int) -> Array:
+    def product(self, i: int, but: int) -> Array:
         """Return a field's own probabilities times what its sums say, but one."""
         found = self.unary[i]
         for r, message in self.heard[i].items():
@@ -226,13 +237,13 @@ class _Tree:
         """Tell some fields of a sum how well each of their counts fits the others."""
         total, parts = self.rules[r]
         kernel, rest = self.kernels[r], self.kernels[r][2]
-        said = {i: self._product(i, r) for i in (total, *parts) if i != unheard}
+        said = {i: self.product(i, r) for i in (total, *parts) if i != unheard}
         n = len(self.unary[total]) + int(np.abs(kernel[0]).max())
         # the sum of these parts and of all behind them
         behind = [np.ones(1)]
         for i in reversed(parts):
             known = np.ones(1) if i == unheard else said[i]
-            behind.append(self._plus(behind[-1], known, self.support[i], n))
+            behind.append(self.plus(behind[-1], known, self.support[i], n))
         behind.reverse()
         self.summed[r] = behind[0]
         if total in to:
@@ -266,7 +277,7 @@ class _Tree:
             found = self._minus(found, said[i], self.support[i])
         return found
 
-    def _plus(
+    def plus(
         self, a: Array, b: Array, support: npt.NDArray[np.int64], size: int
     ) -> Array:
         """Return the distribution of the sum of two independent counts, below `size`.
@@ -314,7 +325,7 @@ class _Tree:
         """Return the share of readings in which a sum holds."""
         total = self.rules[r][0]
         differences, proba, rest = self.kernels[r]
-        own = self._product(total, r)
+        own = self.product(total, r)
         summed = self.summed[r]
         n = min(len(own), len(summed))
         whole = beliefs[total].sum()
