@@ -131,8 +131,8 @@ def _scaled(table: tuple, by: float) -> tuple:
 
 def _merged(one: tuple, other: tuple) -> tuple:
     """Add two tables of counts and probabilities; leave out what is next to 0."""
-    counts, where = np.unique(np.r_[one[0], other[0]], return_inverse=True)
-    proba = np.bincount(where, np.r_[one[1], other[1]], len(counts))
+    counts, where = np.unique(np.concatenate([one[0], other[0]]), return_inverse=True)
+    proba = np.bincount(where, np.concatenate([one[1], other[1]]), len(counts))
     kept = proba > _FLOOR * proba.max(initial=0.0)
     return counts[kept], proba[kept]
 
