@@ -125,7 +125,7 @@ def _numbers(
     if wrong.any():
         value = rows[column][wrong.to_numpy(bool)].iloc[0]
         raise TallyError(
-            f"{argument}: {column}: expected numbers of 0 or more, got {value!r}"
+            f"{argument}: {column}: expected numbers of 0 or more, got {value}"
         )
     return np.asarray(numbers.to_numpy(np.float64, na_value=np.nan), np.float64)
 

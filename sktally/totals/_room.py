@@ -32,7 +32,7 @@ def room_of(
     counts: npt.NDArray[np.int64],
     *,
     registered: Floats,
-    most: int,
+    most: float,
     group: npt.NDArray[np.int64],
     weights: Floats,
     n_groups: int,
@@ -46,7 +46,7 @@ def room_of(
     registered : ndarray of shape (n_sheets,)
         Votes that a sheet can hold in all its fields together; NaN if not known.
     most : int
-        Votes that the boxes of one field can hold.
+        Votes that the boxes of one field can hold; infinite if not known.
     group, weights : ndarray of shape (n_sheets,)
         Which group a sheet is of, and how often it counts.
     n_groups : int
@@ -56,10 +56,12 @@ def room_of(
     left = registered - np.where(unread, 0, counts).sum(axis=1)
     left = np.maximum(left, 0)  # of voters, once those that were read are taken away
     n_others = unread.sum(axis=1, keepdims=True) - unread
-    single = np.where(np.isnan(left), float(most), np.minimum(left, most))[:, None]
-    own = unread * single
-    others = np.fmin(n_others * single, left[:, None])
+    single = np.fmin(left, most)[:, None]
+    own = np.where(unread, single, 0)
+    others = np.where(n_others > 0, np.maximum(n_others, 1) * single, 0)
+    others = np.fmin(others, left[:, None])
+    counted = weights > 0
     added = [np.zeros((n_groups, counts.shape[1])) for _ in range(2)]
     for out, room in zip(added, (own, others), strict=True):
-        np.add.at(out, group, weights[:, None] * room)
+        np.add.at(out, group[counted], weights[counted, None] * room[counted])
     return Room(*added)

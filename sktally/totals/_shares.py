@@ -74,7 +74,8 @@ def vote_totals(
         Where a page says which station it is of: `by` of `join_stations`.
     registered : str, optional
         Column with the number of voters of a station, which bounds its votes. Where it
-        is missing the boxes of a field do: 999, if there are three.
+        is missing the boxes of a field do: 999, if there are three. Where the table
+        has no boxes either, the most that is possible is missing.
     weights : str, optional
         Column that says how often a sheet counts, 0 or more.
     counts : str, optional
@@ -242,7 +243,7 @@ def _summed(
     room = room_of(
         read,
         registered=grouped.registered,
-        most=10**sheets.n_places - 1,
+        most=10**sheets.n_places - 1 if sheets.n_places else np.inf,
         group=grouped.group,
         weights=grouped.weights,
         n_groups=n_groups,
@@ -252,7 +253,7 @@ def _summed(
     table = table.reset_index(drop=True).assign(field=names * n_groups)
     whole = bool((grouped.weights == 1).all())
     for name, values in figures(totals, draws, room, n_read, level).items():
-        table[name] = values.ravel()
+        table[name] = np.where(np.isinf(values), np.nan, values).ravel()
         if whole and name in ("total", "lower", "upper", "lowest", "highest"):
             table[name] = table[name].astype("Int64")
     table["n_read"] = n_read.ravel().astype(int)

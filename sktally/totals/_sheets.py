@@ -45,7 +45,7 @@ class Sheets:
     certain : ndarray of bool, shape (n_sheets, n_fields)
         Whether people decided it.
     n_places : int
-        Boxes of the longest field.
+        Boxes of the longest field, 0 if that is not known.
     form : TallyForm or None
         Where it is known.
     proba : callable or None
@@ -220,7 +220,7 @@ def _wide_part(part: pd.DataFrame, fields: list[str], column: str | None) -> tup
     certain = np.zeros(counts.shape, bool)
     certain[at, where] = _certain(part, column) & (values >= 0)
     of_page = [name for name in part if name not in _OF_FIELDS]
-    n_places = 1
+    n_places = 0
     if "boxes" in part and len(part):
         n_places = int(part["boxes"].fillna("").str.len().max())
     pages = part[of_page].iloc[first].reset_index(drop=True)
@@ -261,7 +261,7 @@ def _counts(part: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
         row = part.iloc[int(wrong.argmax())]
         raise TallyError(
             f"table: {row['file']}, field {row['field']}: {column}: expected a whole "
-            f"number of 0 or more, got {row[column]!r}; leave it missing where no "
+            f"number of 0 or more, got {row[column]}; leave it missing where no "
             "count was read"
         )
     return values.fillna(-1).to_numpy(np.int64)
