@@ -138,8 +138,9 @@ class VoteShareDisplay:
             )
             line = {"linestyle": "none", "zorder": 3, "label": _LEGEND.get(kind, kind)}
             ax.plot(at, share, **line, **style)
-            known = ~np.isnan(low)
-            ax.vlines(at[known], low[known], high[known], color=style["color"], lw=1.5)
+            if (known := ~np.isnan(low)).any():
+                bars = {"color": style["color"], "lw": 1.5}
+                ax.vlines(at[known], low[known], high[known], **bars)
         ax.set_xticks(range(len(names)), names)
         ax.set_xlim(-0.5, len(names) - 0.5)
         ax.set_ylim(bottom=0)

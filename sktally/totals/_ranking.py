@@ -133,7 +133,7 @@ def ranking(totals: VoteTotals, group: Any = None) -> Ranking:
             "vote_totals, or a store"
         )
     if len(totals.fields) < 2:
-        raise TallyError(f"ranking: expected two parties, got {totals.fields}")
+        raise TallyError(f"ranking: expected two parties, got {totals.fields[0]}")
     some, name = _chosen(totals.groups, group)
     votes = totals.totals[some].sum(axis=0)
     room = totals.room[some].sum(axis=0)
