@@ -52,9 +52,9 @@ def load_pages(args) -> tuple[list, np.ndarray, np.ndarray, list[int]]:
     """Return pages, box strings and counts, and where the three parts end."""
     if args.quick:
         made = make_tally_pages(
-            90, form=FORM, scale=0.7, degrade="photo", random_state=args.seed
+            75, form=FORM, scale=0.6, degrade="scan", random_state=args.seed
         )
-        return list(made.pages), made.boxes, made.counts, [30, 60, 90]
+        return list(made.pages), made.boxes, made.counts, [20, 45, 75]
     pages, boxes, counts, _ = load_boxes(args.data / FORM)
     return pages, boxes, counts, [200, 250, 500]
 

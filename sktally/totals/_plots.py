@@ -215,7 +215,7 @@ class PerTallyDisplay:
         error = self.comparison.of("mean absolute error")
         correlation = self.comparison.of("correlation")
         ax.set_title(
-            f"mean absolute error {error[0]:.2f}{_ends(error, 2)} votes, "
+            f"mean absolute error {error[0]:.2f}{_ends(error, 2)} votes,\n"
             f"correlation {correlation[0]:.4f}{_ends(correlation, 4)}",
             fontsize="medium",
         )

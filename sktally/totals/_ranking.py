@@ -80,7 +80,7 @@ class Ranking:
         )
         return (
             f"{place}{self.leader} leads {self.runner_up} by {self.margin:,.0f} votes "
-            f"({self.margin_lower:,.0f} to {self.margin_upper:,.0f} with "
+            f"as read ({self.margin_lower:,.0f} to {self.margin_upper:,.0f} with "
             f"{100 * self.level:g} %), in {share}; in doubt are {self.doubt_read:,.0f} "
             f"votes that were read and {self.doubt_unread:,.0f} that were not: {end}"
         )
@@ -124,8 +124,8 @@ def ranking(totals: VoteTotals, group: Any = None) -> Ranking:
     ...     table, form="indonesia-2024", digit_proba=proba, random_state=0
     ... )
     >>> print(ranking(found))
-    paslon_2 leads paslon_1 by 47 votes (47 to 47 with 95 %), in all 1,000 draws; in
-    doubt are 0 votes that were read and 0 that were not: the lead could fall
+    paslon_2 leads paslon_1 by 47 votes as read (47 to 47 with 95 %), in all 1,000
+    draws; in doubt are 0 votes that were read and 0 that were not: the lead could fall
     """
     if totals.draws is None:
         raise TallyError(

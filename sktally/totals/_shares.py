@@ -32,6 +32,8 @@ from sktally.votes import SumSlips
 __sheets_ = ["VoteTotals", "vote_totals"]
 
 _FEW = 5  # names in one line
+# Without any misread box the best temperature is the lowest that is tried, 0.1.
+_SUREST = 0.2
 
 
 def vote_totals(
@@ -119,7 +121,8 @@ def vote_totals(
     -----
     TallyWarning
         If groups rest on a single sheet, sheets have more votes than voters, stations
-        have several sheets or sheets none, or sheets of low quality are left out.
+        have several sheets or sheets none, sheets of low quality are left out, or the
+        calibrator had no errors to learn from.
 
     See Also
     --------
@@ -134,8 +137,8 @@ def vote_totals(
     that takes every 7 for a 1 with confidence, nor of pages filed under a wrong
     station. Counts that people corrected, or entered a second time and agreed on, are
     certain; of a table, those whose ``final`` is not what was read, and those for
-    which a column ``certain`` says so. An interval may leave out the total as read:
-    misread hundreds mostly add votes.
+    which a column ``certain`` says so. An interval may leave out the total as read,
+    where sums say that a count was misread.
 
     Memory holds the counts of each sheet and ``n_draws`` sums by group.
 
@@ -184,10 +187,22 @@ def vote_totals(
             )
         draws = None
         if sheets.proba is not None and sheets.form is not None:
+            _check_calibrator(calibrator)
             drawer = Drawer(sheets.form, n_draws, as_generator(random_state), slips)
             draws = _drawn(sheets, drawer, columns, grouped, calibrator)
     found = _summed(sheets, columns, grouped, draws, level)
     return replace(found, composition=composition)
+
+
+def _check_calibrator(calibrator: Any) -> None:
+    """Warn of a calibrator that had no error to learn from, and makes all certain."""
+    temperature = np.min(getattr(calibrator, "temperature_", 1.0))
+    if temperature < _SUREST:
+        warn(
+            f"calibrator: a temperature of {temperature:.2f} makes probabilities surer "
+            "than they were; the pages that it was fitted on held next to no misread "
+            "box, and intervals will be too narrow: fit it on more or worse pages"
+        )
 
 
 def _drawn(

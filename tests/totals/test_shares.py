@@ -18,7 +18,7 @@ from sktally import (
 )
 from sktally.tables import Store, import_edits, store_table
 from sktally.totals import store_proba
-from sktally.votes import count_posterior
+from sktally.votes import DigitCalibrator, count_posterior
 
 FIELDS = ["x", "y", "z"]
 
@@ -410,3 +410,18 @@ def test_damaged_probabilities_are_told(stored, tmp_path):
         store.base.execute("UPDATE fields SET proba = x'00' WHERE place = 0")
         with pytest.raises(TallyError, match="field 01: expected probabilities of 3"):
             list(store_proba(store))
+
+
+def test_a_calibrator_that_saw_no_error_is_told(kit, plain_form):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 300, (30, 3))
+    proba = kit.doubtful(counts, rng, share=0) * 0.9 + 0.1 / 12
+    table = kit.table_of(counts, FIELDS)
+    options = {"form": plain_form, "digit_proba": proba, "random_state": 0}
+    flat, texts = told(vote_totals, table, **options)
+    assert texts == []
+    calibrator = DigitCalibrator().fit(proba, counts)
+    sharp, texts = told(vote_totals, table, calibrator=calibrator, **options)
+    assert "calibrator: a temperature of 0.1" in texts[0]
+    assert (sharp.table["lower"] == sharp.table["upper"]).all()
+    assert (flat.table["lower"] < flat.table["upper"]).all()
