@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import product
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from sktally.exceptions import TallyError
 from sktally.totals import draw_counts
+from sktally.totals._draws import Drawer, sum_draws
 from sktally.votes import SumSlips, count_posterior, count_proba
 
 NO_SLIPS = SumSlips(0, 0, 0, 0)
@@ -108,3 +110,29 @@ def test_probabilities_of_another_form_are_an_error(plain_form, shape):
 def test_draws_are_counted(plain_form):
     with pytest.raises(TallyError, match="n_draws: expected an integer"):
         draw_counts(np.zeros((1, 3, 3, 12)), plain_form, n_draws=0)
+
+
+def test_sums_of_draws_need_no_more_memory_for_more_sheets(kit, plain_form):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 300, (120, 3))
+
+    def peak(n):
+        sheets = (kit.doubtful(row[None], rng)[0] for row in counts[:n])
+        drawer = Drawer(plain_form, 2000, np.random.default_rng(0))
+        tracemalloc.start()
+        sum_draws(
+            sheets,
+            drawer,
+            counts[:n],
+            np.zeros((n, 3), bool),
+            [0, 1, 2],
+            group=np.zeros(n, np.int64),
+            weights=np.ones(n),
+            n_groups=1,
+        )
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(2)  # what is imported on the way
+    assert peak(120) < 1.5 * peak(10)
