@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktally.exceptions import TallyError
 from sktally.totals._groups import named
-from sktally.totals._result import VoteTotals
+from sktally.totals._result import VoteTotals, high_end, low_end
 
 __all__ = ["Ranking", "ranking"]
 
@@ -141,7 +141,7 @@ def ranking(totals: VoteTotals, group: Any = None) -> Ranking:
     order = np.argsort(-votes, kind="stable")
     first, second = int(order[0]), int(order[1])
     ahead = draws[:, [first]] - np.delete(draws, first, axis=1)
-    low, high = _interval(ahead, totals.level)
+    low, high = low_end(ahead, totals.level), high_end(ahead, totals.level)
     stands = bool((low > np.delete(room, first)).all())
     at = second - (second > first)
     margin = float(votes[first] - votes[second])
@@ -176,13 +176,6 @@ def _chosen(groups: pd.DataFrame, group: Any) -> tuple[npt.NDArray[np.int64], st
             return some, named(groups, int(some[0]))
     few = "; ".join(named(groups, i) for i in range(min(len(groups), 5)))
     raise TallyError(f"group: expected one such as {few or 'None'}, got {group!r}")
-
-
-def _interval(
-    draws: npt.NDArray[np.float64], level: float
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    low = np.quantile(draws, (1 - level) / 2, axis=0, method="lower")
-    return low, np.quantile(draws, (1 + level) / 2, axis=0, method="higher")
 
 
 def _ranks(draws: npt.NDArray[np.float64], fields: list[str]) -> pd.DataFrame:

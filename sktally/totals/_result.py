@@ -10,7 +10,7 @@ import pandas as pd
 
 from sktally.totals._room import Room
 
-__all__ = ["VoteTotals", "figures"]
+__all__ = ["VoteTotals", "figures", "high_end", "low_end"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -83,14 +83,14 @@ def figures(
     with np.errstate(invalid="ignore", divide="ignore"):
         share = totals / totals.sum(axis=1, keepdims=True)
         shares = some / whole
-        lowest_share = _low(some / (whole + room.others), level)
-        highest_share = _high((some + room.own) / (whole + room.own), level)
+        lowest_share = low_end(some / (whole + room.others), level)
+        highest_share = high_end((some + room.own) / (whole + room.own), level)
     doubt = {
         "expected": some.mean(axis=0),
-        "lower": _low(some, level),
-        "upper": _high(some, level),
-        "share_lower": _low(shares, level),
-        "share_upper": _high(shares, level),
+        "lower": low_end(some, level),
+        "upper": high_end(some, level),
+        "share_lower": low_end(shares, level),
+        "share_upper": high_end(shares, level),
     }
     known = (read > 0) & (draws is not None)
     doubt = {name: np.where(known, values, none) for name, values in doubt.items()}
@@ -99,17 +99,18 @@ def figures(
         **{name: doubt[name] for name in ("expected", "lower", "upper")},
         "share": np.where(read > 0, share, none),
         **{name: doubt[name] for name in ("share_lower", "share_upper")},
-        "lowest": _low(some, level),
-        "highest": _high(some, level) + room.own,
+        "lowest": low_end(some, level),
+        "highest": high_end(some, level) + room.own,
         "share_lowest": lowest_share,
         "share_highest": highest_share,
     }
 
 
-def _low(draws: Floats, level: float) -> Floats:
+def low_end(draws: Floats, level: float) -> Floats:
     """Return the lower end of an interval, a draw itself."""
     return np.quantile(draws, (1 - level) / 2, axis=0, method="lower")
 
 
-def _high(draws: Floats, level: float) -> Floats:
+def high_end(draws: Floats, level: float) -> Floats:
+    """Return the upper end of an interval, a draw itself."""
     return np.quantile(draws, (1 + level) / 2, axis=0, method="higher")

@@ -18,6 +18,8 @@ from sktally import (
 )
 from sktally.tables import Store, import_edits, store_table
 from sktally.totals import store_proba
+from sktally.totals._result import figures
+from sktally.totals._room import Room
 from sktally.votes import DigitCalibrator, count_posterior
 
 FIELDS = ["x", "y", "z"]
@@ -122,6 +124,26 @@ def test_a_certain_field_tells_the_others_of_its_sum(kit, small_form):
     assert (found.draws[:, 0, 0] == 13).mean() > 0.95
 
 
+def test_weights_count_draws_too(kit, plain_form):
+    counts = np.array([[1, 2, 3], [4, 5, 6]])
+    options = {"form": plain_form, "random_state": 0, "n_draws": 50}
+    options["digit_proba"] = kit.doubtful(counts, np.random.default_rng(0), share=1)
+    table = kit.table_of(counts, FIELDS, once=[1, 1], thrice=[3, 3], first=[1, 0])
+    once = vote_totals(table, weights="once", **options)
+    assert (
+        vote_totals(table, weights="thrice", **options).draws == 3 * once.draws
+    ).all()
+    first = vote_totals(table, by="file", **options).draws[:, 0]
+    assert (vote_totals(table, weights="first", **options).draws[:, 0] == first).all()
+
+
+def test_ends_of_intervals_are_draws_on_the_outer_side():
+    draws = np.array([1.0, 3.0, 4.0, 8.0])[:, None, None]
+    nothing = Room(np.zeros((1, 1)), np.zeros((1, 1)))
+    found = figures(draws[0], draws, nothing, np.ones((1, 1)), 0.5)
+    assert (found["lower"].item(), found["upper"].item()) == (1, 8)
+
+
 def test_weights_count_sheets_several_times(kit):
     counts = np.array([[1, 2, 3], [4, 5, 6]])
     once = vote_totals(kit.table_of(counts, FIELDS, w=[1, 3]), weights="w").table
@@ -206,6 +228,9 @@ def told(call, *arguments, **options):
 def test_more_votes_than_voters_are_told_by_sheet(kit):
     table = kit.table_of([[50, 30, 20], [9, 9, 9]], FIELDS, voters=[99, 300])
     found, texts = told(vote_totals, table, registered="voters")
+    unread = kit.table_of([[50, 60, -1]], FIELDS, voters=99)
+    full, _ = told(vote_totals, unread, registered="voters")
+    assert full.table["highest"].tolist() == [50, 60, 0]  # and not less
     assert texts == [
         "1 sheets have more votes than registered voters, such as scans/0.png: 100 of "
         "99; look at those in `over`"

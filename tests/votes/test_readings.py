@@ -11,6 +11,7 @@ from sktally.votes._readings import draw_readings
 
 NAMES = ["a", "b", "c", "ab", "all"]
 TREE = {"ab": ["a", "b"], "all": ["ab", "c"]}
+FROM_THE_SUM = {"a": ["b", "c"], "c": ["ab", "all"]}  # drawn from the sum down
 CIRCLE = {"ab": ["a", "b"], "all": ["a", "b", "c"]}  # a and b are in both
 
 
@@ -33,7 +34,7 @@ def listed(posteriors, sums, slips):
     return readings, weights / weights.sum()
 
 
-@pytest.mark.parametrize("sums", [TREE, CIRCLE, {"all": ["a", "b", "c"]}])
+@pytest.mark.parametrize("sums", [TREE, FROM_THE_SUM, CIRCLE])
 @settings(max_examples=6, deadline=None)
 @given(seed=st.integers(0, 10**6), other=st.sampled_from([0.0, 0.02, 0.6]))
 def test_readings_are_as_frequent_as_they_are_probable(sums, seed, other):
@@ -98,3 +99,16 @@ def test_nothing_to_draw_is_an_error(sums):
             posteriors, NAMES, sums, n_draws=2, rng=np.random.default_rng(0),
             slips=SumSlips(0, 0, 0, 0),
         )  # fmt: skip
+
+
+def test_readings_come_in_no_order():
+    """Or draws of one sheet would go with those of another, and sums be too wide."""
+    posteriors = list(some_posteriors(np.random.default_rng(0), 4))
+    n = 4000
+    drawn = draw_readings(
+        posteriors, NAMES, CIRCLE, n_draws=n, rng=np.random.default_rng(1),
+        n_places=[1] * 5,
+    )  # fmt: skip
+    assert drawn.std(axis=0).min() > 0
+    trend = [np.corrcoef(np.arange(n), column)[0, 1] for column in drawn.T]
+    assert np.abs(trend).max() < 4 / np.sqrt(n)
