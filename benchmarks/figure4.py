@@ -11,6 +11,7 @@ figure4.png, per_tally.png and coverage.png. --quick takes few made pages.
 """
 
 import os
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -24,6 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from common import arguments, load_boxes, print_versions, share
+from PIL import Image
 from sklearn.pipeline import Pipeline
 
 from sktally import (
@@ -32,15 +34,17 @@ from sktally import (
     TallyCropper,
     VoteCountAggregator,
     make_tally_pages,
-    read_tallies,
+    read_to_store,
     vote_totals,
 )
+from sktally.tables import Store, store_table
 from sktally.totals import (
     PerTallyDisplay,
     VoteShareDisplay,
     compare_shares,
     compare_tallies,
     ranking,
+    store_proba,
 )
 from sktally.votes import DigitCalibrator
 
@@ -48,15 +52,23 @@ FORM = "indonesia-2024"
 FIELDS = ["paslon_1", "paslon_2", "paslon_3"]
 
 
-def load_pages(args) -> tuple[list, np.ndarray, np.ndarray, list[int]]:
-    """Return pages, box strings and counts, and where the three parts end."""
+def load_pages(args, folder: Path) -> tuple[list[str], np.ndarray, np.ndarray, list]:
+    """Return pages, box strings and counts, and slices to fit, calibrate and read."""
     if args.quick:
         made = make_tally_pages(
             75, form=FORM, scale=0.6, degrade="scan", random_state=args.seed
         )
-        return list(made.pages), made.boxes, made.counts, [20, 45, 75]
-    pages, boxes, counts, _ = load_boxes(args.data / FORM)
-    return pages, boxes, counts, [200, 250, 500]
+        pages = [str(folder / f"{i:03d}.png") for i in range(len(made.pages))]
+        for name, page in zip(pages, made.pages):
+            Image.fromarray(page).save(name)
+        ends = [20, 45, 75]
+        boxes, counts = made.boxes, made.counts
+    else:
+        pages, boxes, counts, _ = load_boxes(args.data / FORM)
+        numbers = [int(Path(page).stem.removeprefix("TPS_")) for page in pages]
+        ends = np.searchsorted(numbers, [200, 250, 500], side="right").tolist()
+    parts = [slice(start, end) for start, end in zip([0, *ends], ends)]
+    return pages, boxes, counts, parts
 
 
 def make_reader(args) -> Pipeline:
@@ -79,11 +91,14 @@ def make_reader(args) -> Pipeline:
     )
 
 
-def read_all(reader: Pipeline, pages: list) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the table of some pages, and the probabilities of their boxes."""
-    table = read_tallies(reader, pages)
-    read = reader[-1].predict_tallies(reader[:-1].transform(pages))
-    return table, read.digit_proba
+def read_all(
+    reader: Pipeline, pages: list[str], path: Path
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Read pages into a store; return its table, and the probabilities of boxes."""
+    read_to_store(reader, pages, path)
+    with Store(path) as store:
+        proba = np.stack([sheet.digit_proba for sheet in store_proba(store)])
+        return store_table(store), proba
 
 
 def long(counts: np.ndarray, table: pd.DataFrame) -> pd.DataFrame:
@@ -100,7 +115,7 @@ def coverage(table, proba, truth, calibrator, args) -> pd.DataFrame:
     table = table.assign(block=np.repeat(block, n_fields))
     # what cannot be compared is left out: counts not known, or not read
     known = (truth.ravel() >= 0) & table["count"].notna().to_numpy()
-    table.loc[~known, "count"] = pd.NA
+    table.loc[~known, "final"] = pd.NA
     found = vote_totals(
         table,
         by="block",
@@ -157,13 +172,14 @@ def main() -> None:
     )
     args.out.mkdir(parents=True, exist_ok=True)
     print_versions(args.seed)
-    pages, boxes, counts, (a, b, end) = load_pages(args)
-    reader = make_reader(args).fit(pages[:a], boxes[:a])
-    _, proba = read_all(reader, pages[a:b])
-    calibrator = DigitCalibrator().fit(proba, counts[a:b])
-    print(f"temperature {calibrator.temperature_}, of {calibrator.n_pages_} pages")
-    table, proba = read_all(reader, pages[b:end])
-    truth = counts[b:end]
+    with tempfile.TemporaryDirectory() as folder:
+        pages, boxes, counts, (fit, kept, report) = load_pages(args, Path(folder))
+        reader = make_reader(args).fit(pages[fit], boxes[fit])
+        _, proba = read_all(reader, pages[kept], Path(folder, "kept.sqlite"))
+        calibrator = DigitCalibrator().fit(proba, counts[kept])
+        print(f"temperature {calibrator.temperature_}, of {calibrator.n_pages_} pages")
+        table, proba = read_all(reader, pages[report], Path(folder, "votes.sqlite"))
+    truth = counts[report]
     official = long(truth, table)
     options = {
         "form": FORM,
@@ -183,7 +199,7 @@ def main() -> None:
     print(*(warning.message for warning in told), sep="\n")
     print(shares.round(4).to_string(index=False))
     display = VoteShareDisplay.from_table(shares)
-    display.ax_.set_title(f"indonesia-2024, {end - b} pages")
+    display.ax_.set_title(f"indonesia-2024, {len(truth)} pages")
     display.figure_.savefig(args.out / "figure4.png", dpi=110)
     tallies = compare_tallies(table, official, random_state=args.seed)
     print(tallies.summary.round(4).to_string(index=False))

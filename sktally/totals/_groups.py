@@ -110,7 +110,7 @@ def _with_stations(
 
 
 def _numbered(rows: pd.DataFrame, by: Sequence[str]) -> npt.NDArray[np.int64]:
-    found = rows.groupby(list(by), dropna=False).ngroup()
+    found = rows.groupby(list(by), dropna=False, observed=True).ngroup()
     return np.asarray(found, dtype=np.int64)
 
 

@@ -63,6 +63,10 @@ class Sheets:
 
     def columns_of(self, names: Iterable[str]) -> list[int]:
         """Return the numbers of some fields."""
+        if not len(self.pages):
+            raise TallyError(
+                "table: expected rows of sheets, got none; did reading find no pages?"
+            )
         names = [names] if isinstance(names, str) else list(names)
         wrong = [str(name) for name in names if name not in self.fields]
         if wrong or not names or len({*names}) < len(names):

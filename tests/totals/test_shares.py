@@ -337,6 +337,15 @@ def test_no_sheet_read_is_an_error(kit):
         vote_totals(high, min_quality=0.9)
 
 
+def test_no_sheet_at_all_is_an_error(kit, plain_form):
+    table = kit.table_of([[1, 2, 3]], FIELDS)[:0]
+    for options in ({}, {"form": plain_form}):
+        with pytest.raises(
+            TallyError, match="table: expected rows of sheets, got none"
+        ):
+            vote_totals(table, **options)
+
+
 def test_rows_that_are_there_twice_are_an_error(kit):
     table = kit.table_of([[1, 2, 3]], FIELDS)
     with pytest.raises(TallyError, match="field x more than once"):
