@@ -267,17 +267,24 @@ def _summed(
     table = grouped.names.loc[np.repeat(np.arange(n_groups), n_fields)]
     table = table.reset_index(drop=True).assign(field=names * n_groups)
     whole = bool((grouped.weights == 1).all())
-    for name, values in figures(totals, draws, room, n_read, level).items():
-        table[name] = np.where(np.isinf(values), np.nan, values).ravel()
-        if whole and name in ("total", "lower", "upper", "lowest", "highest"):
-            table[name] = table[name].astype("Int64")
+    _add_figures(table, figures(totals, draws, room, n_read, level), whole)
+    missing = np.bincount(grouped.group[n:], minlength=n_groups)
     table["n_read"] = n_read.ravel().astype(int)
     table["n_unread"] = (n_sheets - n_read).ravel().astype(int)
-    missing = np.bincount(grouped.group[n:], minlength=n_groups)
     table["n_missing"] = np.repeat(missing, n_fields)
     _warn_of_single(grouped.names, n_read.max(axis=1))
     over = _over(grouped, read)
     return VoteTotals(table, names, grouped.names, totals, draws, room.own, over, level)
+
+
+def _add_figures(
+    table: pd.DataFrame, found: dict[str, npt.NDArray[np.float64]], whole: bool
+) -> None:
+    """Add columns: missing where there is no end, votes whole where they are."""
+    for name, values in found.items():
+        table[name] = np.where(np.isinf(values), np.nan, values).ravel()
+        if whole and name in ("total", "lower", "upper", "lowest", "highest"):
+            table[name] = table[name].astype("Int64")
 
 
 def _warn_of_single(names: pd.DataFrame, n_read: npt.NDArray[np.float64]) -> None:
