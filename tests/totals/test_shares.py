@@ -124,6 +124,23 @@ def test_a_certain_field_tells_the_others_of_its_sum(kit, small_form):
     assert (found.draws[:, 0, 0] == 13).mean() > 0.95
 
 
+def test_what_sums_say_of_a_field_not_read_is_no_certainty(kit, small_form):
+    table = kit.table_of([[13, -1, 42]], ["a", "b", "both"])
+    table["reconciled"] = table["count"].fillna(29)
+    table["final"] = table["reconciled"]
+    proba = np.array([[kit.boxes_of(n, 2) for n in (13, 0, 42)]])
+    proba[0, 1] = np.nan
+    found = vote_totals(table, form=small_form, digit_proba=proba, random_state=0)
+    assert found.table["total"].tolist() == [13, 29]
+    of_b = found.draws[:, 0, 1]
+    assert 0.9 < (of_b == 29).mean() < 1  # clerks err
+    as_read = vote_totals(
+        table, counts="count", form=small_form, digit_proba=proba, random_state=0
+    )
+    assert as_read.table["total"].tolist() == [13, 0]
+    assert as_read.table["n_unread"].tolist() == [0, 1]
+
+
 def test_weights_count_draws_too(kit, plain_form):
     counts = np.array([[1, 2, 3], [4, 5, 6]])
     options = {"form": plain_form, "random_state": 0, "n_draws": 50}
