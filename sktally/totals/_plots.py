@@ -95,11 +95,14 @@ class VoteShareDisplay:
         Examples
         --------
         >>> import pandas as pd
+        >>> from matplotlib.figure import Figure
         >>> from sktally.totals import VoteShareDisplay
         >>> shares = pd.DataFrame({"sheets": ["all", "official"], "field": "x"})
         >>> shares["share"], shares["share_lower"] = [0.6, 0.61], [0.58, None]
         >>> shares["share_upper"] = [0.63, None]
-        >>> display = VoteShareDisplay.from_table(shares)  # doctest: +SKIP
+        >>> ax = Figure().subplots()
+        >>> VoteShareDisplay.from_table(shares, ax=ax).ax_.get_ylabel()
+        'share of votes'
         """
         wanted = ["sheets", "field", "share", "share_lower", "share_upper"]
         _check_columns(table, wanted, "compare_shares")
