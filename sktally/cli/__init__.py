@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sktally import __version__
-from sktally.cli import _store
+from sktally.cli import _store, _totals
 from sktally.cli._common import (
     INTERRUPTED,
     NOT_ALL_READ,
@@ -267,5 +267,6 @@ def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
         )
 
 
-for verb in (_store.status, _store.export, _store.show, _store.verify, _store.edits):
+_VERBS = (_store.status, _store.export, _store.show, _store.verify, _store.edits)
+for verb in (*_VERBS, _totals.totals):
     main.add_command(verb)

@@ -21,7 +21,10 @@ from sktally.exceptions import PageReadError, TallyError
 from sktally.pages import read_page
 from sktally.tables._csv import read_csv
 
-__all__ = ["StationReport", "join_stations", "match_stations", "read_codes"]
+__all__ = [
+    *("StationReport", "join_stations", "match_stations", "read_codes"),
+    "read_stations",
+]
 
 _KEY = "station"
 _SHOWN = 5  # names in one line
@@ -142,7 +145,7 @@ def match_stations(
     columns : iterable of str
         Of the table that they will be joined to.
     """
-    listed = _read(stations)
+    listed = read_stations(stations)
     name = "stations" if isinstance(stations, pd.DataFrame) else stations
     clash = sorted(set(map(str, listed)) & set(map(str, columns)))
     if clash:
@@ -165,7 +168,7 @@ def match_stations(
     return pages[known].merge(listed, on=_KEY, how="left"), report
 
 
-def _read(stations: str | Path | pd.DataFrame) -> pd.DataFrame:
+def read_stations(stations: str | Path | pd.DataFrame) -> pd.DataFrame:
     """Return the list of stations as text, numbers again where all are."""
     if isinstance(stations, pd.DataFrame):
         listed, name = stations.copy(), "stations"

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from sktally.votes._graph import Rule, opened
+from sktally.votes._graph import Rule, combinations, opened
 from sktally.votes._spectra import Array
 
 __all__ = ["best_reading"]
@@ -125,8 +125,9 @@ def _listed(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | None:
 def _gone_through(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | None:
     """Find the same by maxima on the graph of fields and sums."""
     best, reading = 0.0, None
-    for fixed, weight, fields, sums in opened(unary, rules):
-        score, found = _Tree(fields, sums).best()
+    for fixed in combinations(unary, rules):
+        weight = prod(float(unary[i][v]) for i, v in fixed.items())
+        score, found = _Tree(*opened(unary, rules, fixed)).best()
         if score * weight > best:
             best = score * weight
             reading = np.array([fixed.get(i, found[i]) for i in range(len(unary))])

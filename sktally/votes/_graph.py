@@ -17,7 +17,7 @@ import numpy as np
 from sktally.exceptions import TallyError
 from sktally.votes._spectra import Array, Kernel, Spectra
 
-__all__ = ["Rule", "Solution", "opened", "solve"]
+__all__ = ["Rule", "Solution", "Tree", "combinations", "opened", "solve"]
 
 _MAX_CUTS = 20_000  # combinations of the values of fields that close circles
 
@@ -62,8 +62,9 @@ def solve(
     """
     beliefs = [np.zeros(len(u)) for u in unary]
     holds, whole = np.zeros(len(rules)), 0.0
-    for fixed, weight, fields, some in opened(unary, rules):
-        found = _Tree(fields, some, kernels).solved()
+    for fixed in combinations(unary, rules):
+        weight = prod(float(unary[i][v]) for i, v in fixed.items())
+        found = Tree(*opened(unary, rules, fixed), kernels).solved()
         for i, belief in enumerate(beliefs):
             if i in fixed:
                 belief[fixed[i]] += weight * found.whole
@@ -74,30 +75,8 @@ def solve(
     return Solution(beliefs, list(holds / whole if whole else holds), whole)
 
 
-def opened(
-    unary: Sequence[Array], rules: Sequence[Rule]
-) -> Iterator[tuple[dict[int, int], float, list[Array], list[Rule]]]:
-    """Open circles: give each sum a copy of its own of the fields that close them.
-
-    Parameters
-    ----------
-    unary, rules : sequence
-        As of `solve`.
-
-    Yields
-    ------
-    fixed : dict of int to int
-        A count for each of those fields; once for each combination.
-    weight : float
-        How probable these are.
-    fields, sums : list
-        What `unary` and `rules` become, with fields added at the end.
-
-    Raises
-    ------
-    TallyError
-        If there are too many combinations.
-    """
+def combinations(unary: Sequence[Array], rules: Sequence[Rule]) -> list[dict[int, int]]:
+    """Return all values of the fields that close circles; one, empty, without."""
     cuts = _cuts(unary, rules)
     values = [np.flatnonzero(unary[i]).tolist() for i in cuts]
     n = prod(len(v) for v in values)
@@ -107,10 +86,7 @@ def opened(
             f"{len(cuts)} fields to go through, expected at most {_MAX_CUTS}; leave "
             "one of the sums out"
         )
-    for chosen in product(*values):
-        fixed = dict(zip(cuts, chosen, strict=True))
-        weight = prod(float(unary[i][v]) for i, v in fixed.items())
-        yield fixed, weight, *_copied(unary, rules, fixed)
+    return [dict(zip(cuts, chosen, strict=True)) for chosen in product(*values)]
 
 
 def _cuts(unary: Sequence[Array], rules: Sequence[Rule]) -> list[int]:
@@ -128,9 +104,10 @@ def _cuts(unary: Sequence[Array], rules: Sequence[Rule]) -> list[int]:
     return cuts
 
 
-def _copied(
+def opened(
     unary: Sequence[Array], rules: Sequence[Rule], fixed: dict[int, int]
 ) -> tuple[list[Array], list[Rule]]:
+    """Give each sum a copy of its own of fields whose value is fixed."""
     fields, copied = list(unary), []
     for i in fixed:
         fields[i] = np.ones(1)
@@ -145,7 +122,7 @@ def _copied(
     return fields, copied
 
 
-class _Tree:
+class Tree:
     """Messages between fields and sums of a graph without circles."""
 
     def __init__(
@@ -155,6 +132,7 @@ class _Tree:
         self.heard: list[dict[int, Array]] = [{} for _ in unary]
         self.sums: list[Spectra] = []
         self.root: dict[int, int] = {}
+        self.walk: list[tuple[int, int, list[int]]] = []
         self.of_field: list[list[int]] = [[] for _ in unary]
         for r, (total, parts) in enumerate(rules):
             lengths = {i: len(unary[i]) for i in (total, *parts)}
@@ -164,22 +142,25 @@ class _Tree:
 
     def solved(self) -> Solution:
         """Send all messages, to the roots and back, and gather what they say."""
-        walk = list(self._walk())
-        for r, parent, children in reversed(walk):
+        self.walk = list(self._walk())
+        for r, parent, children in reversed(self.walk):
             self._hear(r, children)
             self._tell(r, [parent])
-        for r, parent, children in walk:
+        for r, parent, children in self.walk:
             self._hear(r, [parent])
             self._tell(r, children)
-        beliefs = [self._product(i, -1) for i in range(len(self.unary))]
+        beliefs = [self.product(i, -1) for i in range(len(self.unary))]
         holds = [self._holds(r, beliefs) for r in range(len(self.rules))]
-        roots = {*self.root.values()}
-        roots |= {i for i, rules in enumerate(self.of_field) if not rules}
-        whole = prod(float(beliefs[i].sum()) for i in roots)
+        whole = prod(float(beliefs[i].sum()) for i in self.roots())
         for i, belief in enumerate(beliefs):  # they know their own component alone
             mine = float(belief.sum())
             beliefs[i] = belief * (whole / mine if mine else 0.0)
         return Solution(beliefs, holds, whole)
+
+    def roots(self) -> set[int]:
+        """Return one field of each connected part."""
+        alone = {i for i, rules in enumerate(self.of_field) if not rules}
+        return {*self.root.values()} | alone
 
     def _walk(self) -> Iterator[tuple[int, int, list[int]]]:
         """Yield each sum with the field it is reached from and its other fields."""
@@ -198,13 +179,13 @@ class _Tree:
 
     def _hear(self, r: int, fields: list[int]) -> None:
         for i in fields:
-            self.sums[r].hear(i, self._product(i, r))
+            self.sums[r].hear(i, self.product(i, r))
 
     def _tell(self, r: int, fields: list[int]) -> None:
         for i, message in self.sums[r].tell(fields).items():
             self.heard[i][r] = message
 
-    def _product(self, i: int, but: int) -> Array:
+    def product(self, i: int, but: int) -> Array:
         """Return a field's own probabilities times what its sums say, but one."""
         found = self.unary[i]
         for r, message in self.heard[i].items():
@@ -216,7 +197,7 @@ class _Tree:
         """Return the share of readings in which a sum holds."""
         total = self.rules[r][0]
         differences, proba, rest = self.kernels[r]
-        own = self._product(total, r)
+        own = self.product(total, r)
         summed = self.sums[r].summed()
         n = min(len(own), len(summed))
         whole = beliefs[total].sum()

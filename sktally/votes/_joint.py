@@ -21,7 +21,7 @@ from sktally.votes._posterior import CountPosterior
 from sktally.votes._slips import SumSlips
 from sktally.votes._spectra import Array, Kernel
 
-__all__ = ["JointReading", "read_jointly"]
+__all__ = ["JointReading", "prepare", "read_jointly"]
 
 _MAX_COUNT = 10**5
 _FLOOR = 1e-9  # of the most probable count of a field: others are left out
@@ -110,12 +110,7 @@ def read_jointly(
     >>> read.posteriors[0].top(1)[0][0], read.consistent.tolist()
     (8, [8, 4, 12])
     """
-    names = list(field_names)
-    rules = _rules(names, sums)
-    slips = SumSlips() if slips is None else slips
-    places = _places(posteriors, n_places)
-    unary = [_dense(p, n) for p, n in zip(posteriors, places, strict=True)]
-    kernels = [slips.kernel(places[total]) for total, _ in rules]
+    unary, rules, kernels = prepare(posteriors, field_names, sums, slips, n_places)
     soft = solve(unary, rules, kernels)
     marginals = [_sparse(belief) for belief in soft.beliefs]
     best = best_reading(unary, rules)
@@ -126,6 +121,21 @@ def read_jointly(
         log_odds = each[0] - each[1]
     holds = dict(zip(sums, soft.holds, strict=True))
     return JointReading(marginals, best, log_odds, holds)
+
+
+def prepare(
+    posteriors: Sequence[CountPosterior | None],
+    field_names: Sequence[str],
+    sums: Mapping[str, Sequence[str]],
+    slips: SumSlips | None,
+    n_places: Sequence[int] | None,
+) -> tuple[list[Array], list[Rule], list[Kernel]]:
+    """Return what `solve` takes: counts by field, sums by number, slips by sum."""
+    rules = _rules(list(field_names), sums)
+    slips = SumSlips() if slips is None else slips
+    places = _places(posteriors, n_places)
+    unary = [_dense(p, n) for p, n in zip(posteriors, places, strict=True)]
+    return unary, rules, [slips.kernel(places[total]) for total, _ in rules]
 
 
 def _rules(names: list[str], sums: Mapping[str, Sequence[str]]) -> list[Rule]:

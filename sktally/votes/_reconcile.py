@@ -18,7 +18,7 @@ from sktally.votes._joint import JointReading, read_jointly
 from sktally.votes._posterior import CountPosterior, count_posterior
 from sktally.votes._slips import SumSlips
 
-__all__ = ["ReconciledTallies", "reconcile_tallies"]
+__all__ = ["ReconciledTallies", "alone_of", "reconcile_tallies"]
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def reconcile_tallies(
     places = np.isfinite(form.box_array()[..., 0]).sum(axis=1).tolist()
     out = _empty(len(proba), n, len(form.sums))
     for i, sheet in enumerate(proba):
-        alone = [_alone(boxes, form.blank_right) for boxes in sheet]
+        alone = [alone_of(boxes, form.blank_right) for boxes in sheet]
         if not any(alone):
             continue
         read = read_jointly(alone, names, form.sums, slips=slips, n_places=places)
@@ -135,7 +135,7 @@ def _empty(n_tallies: int, n_fields: int, n_sums: int) -> ReconciledTallies:
     )
 
 
-def _alone(boxes: npt.NDArray[np.float64], rule: str) -> CountPosterior | None:
+def alone_of(boxes: npt.NDArray[np.float64], rule: str) -> CountPosterior | None:
     """Return what the boxes of a field say by themselves; None if it was not read."""
     if np.isnan(boxes[-1]).any():
         return None

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.fft import irfft, next_fast_len, rfft
 
-__all__ = ["Array", "Kernel", "Spectra"]
+__all__ = ["Array", "Kernel", "Spectra", "added"]
 
 _NOISE = 1e-14  # of all that is summed up: what transforms may make of nothing
 
@@ -84,6 +84,14 @@ class Spectra:
             i: _without_noise(fits[: self.lengths[i]], mass) + self.rest * mass
             for i, fits, mass in zip(told, found, masses, strict=True)
         }
+
+
+def added(a: Array, b: Array, size: int) -> Array:
+    """Return the distribution of the sum of two independent counts, below `size`."""
+    whole = len(a) + len(b) - 1
+    n = next_fast_len(whole, real=True)
+    found = np.asarray(irfft(rfft(a, n) * rfft(b, n), n))[: min(whole, size)]
+    return _without_noise(found, float(a.sum() * b.sum()))
 
 
 def _without_noise(a: Array, mass: float) -> Array:
