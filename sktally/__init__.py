@@ -2,8 +2,8 @@
 
 Scans of tally sheets go in; a table of vote counts with honest confidence comes
 out. The subpackages follow the data: `pages`, `cells`, `digits`, `votes`,
-`tables`. Public names are loaded when first used, so that ``import sktally`` and
-``sktally --help`` stay quick.
+`tables`, `totals`. Public names are loaded when first used, so that
+``import sktally`` and ``sktally --help`` stay quick.
 """
 
 import importlib
@@ -40,6 +40,7 @@ _EXPORTS = {
     "sktally.pages": ["learn_form", "list_pages", "read_page", "register_page"],
     "sktally.persist": ["load_model", "load_reader", "save_model"],
     "sktally.tables": ["read_tallies", "read_to_store"],
+    "sktally.totals": ["TranscriptionRiskPlan"],
     "sktally.votes": [
         "VoteCountAggregator",
         "count_accuracy",

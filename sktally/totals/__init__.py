@@ -1,3 +1,6 @@
 """Counts of sheets come in; totals, shares and estimates with their error go out."""
 
-__all__: list[str] = []
+from sktally.totals._forecast import ExpectedSheets
+from sktally.totals._risk import TranscriptionRiskPlan
+
+__all__ = ["ExpectedSheets", "TranscriptionRiskPlan"]
