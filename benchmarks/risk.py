@@ -5,7 +5,8 @@ another winner than the counts reported, by one vote, or a tie, which is as wron
 the hardest to find, in several ways of being wrong; each trial draws anew.
 Printed: shares of trials that end with "outcome holds", with the exact upper bound at
 99 % for limits of 5 % and 10 %. In the second part the outcome is right: mean number of
-sheets read for several margins and shares of sheets with an error, by either sign.
+sheets read for several margins and shares of sheets with an error, by either sign; and
+what `bet` changes.
 """
 
 import numpy as np
@@ -147,8 +148,28 @@ def work(args, rng) -> None:
         print(f"{lead:<8.0%}" + "".join(f"{cell:8.1f}" for cell in cells))
 
 
+def bets(args, rng) -> None:
+    """Print what the bet changes, without errors and with small and the worst."""
+    print("\nsheets read, mean, lead 10 %, limit 5 %, by bet")
+    written, voters = make_written(args.stations, 0.1, rng)
+    errors = {"no errors": (0, 0), "5 % by 10": (0.05, 10), "2 % at worst": (0.02, 600)}
+    for name, (rate, votes) in errors.items():
+        text = f"{name:14s}"
+        for bet in (0.5, 0.75, 0.9, 1.0):
+            plan = TranscriptionRiskPlan(seed=args.seed, bet=bet)
+            found = plan.fit(pd.DataFrame(written, columns=NAMES), voters)
+            mean = found.expected_sheets(
+                error_rate=rate,
+                error_votes=votes,
+                n_trials=args.work_trials,
+                random_state=args.seed,
+            ).mean
+            text += f"   {bet}: {mean:.1f}"
+        print(text)
+
+
 def main() -> None:
-    """Print both parts."""
+    """Print all parts."""
     args = arguments(
         __doc__,
         stations={"type": int, "default": 300},
@@ -165,6 +186,7 @@ def main() -> None:
     good = miss_rates(args, rng)
     print("no share is above its limit beyond chance" if good else "TOO MANY PASS")
     work(args, rng)
+    bets(args, rng)
     raise SystemExit(not good)
 
 
