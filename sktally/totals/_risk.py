@@ -56,7 +56,8 @@ class TranscriptionRiskPlan(BaseEstimator):
         Candidates that a voter may vote for, each once.
     bet : float, default=0.9
         What is at stake with each sheet, in (0, 1]. With 1 the fewest sheets are read
-        if no error is found, and a sheet wrong by as much as can be means to read all.
+        if no error is found, and a sheet wrong by as much as can be means to read
+        nearly all. `benchmarks/risk.py` prints what it changes.
 
     Attributes
     ----------
