@@ -37,7 +37,7 @@ def doubts(
     voters = None if bound is None else _voters(table, bound, count)
     votes = np.full(len(table), np.nan)
     if "expected_error" in table:
-        votes = _numbers(table, "expected_error")
+        votes = _numbers(table, "expected_error").copy()
         _check_known(table, "expected_error", read & np.isnan(votes), "expected_errors")
     for name, at in table.groupby("field", sort=False).indices.items():
         open_ = np.isnan(votes[at])
