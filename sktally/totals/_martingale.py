@@ -65,9 +65,8 @@ def log_wealth(
     price = 1 - needed[:-1] / np.where(left > 0, left, 1)[:-1]
     most = margins * np.where(worst > 0, worst, 1)[:n_drawn, None]
     sound = np.maximum(1 - overstated / most, 0)
-    play = (price > _ROUNDING) & (
-        left[:-1] > 0
-    )  # else next to nothing is left to bet on
+    # where next to nothing is left for the loser there is nothing to bet on
+    play = (price > _ROUNDING) & (left[:-1] > 0)
     with np.errstate(divide="ignore"):
         gain = np.log(1 - bet + bet * sound / np.where(play, price, 1))
     wealth = np.zeros(found.shape)
