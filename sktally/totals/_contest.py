@@ -210,8 +210,8 @@ def check_bounds(
             f"bounds: sheet {sheets[i]!r} holds {known[i].sum():g} votes, expected at "
             f"most {votes_per_voter} for each of {bounds[i]} voters"
             f"{f' (and {over.sum() - 1} more sheets)' if over.sum() > 1 else ''}; if "
-            "that is written there the bounds are false: plan anew, with a new seed and "
-            "the most that boxes can hold for bounds; if misread, leave it missing"
+            "that is written there the bounds are false: plan anew with another seed, "
+            "and as bounds the most that boxes can hold; if misread, leave it missing"
         )
 
 
