@@ -66,7 +66,8 @@ def progress_bar(total: int, quiet: bool) -> Any:
     """Return a bar on the screen, none where it is not wanted."""
     from tqdm import tqdm
 
-    return tqdm(total=total, unit="page", file=sys.stderr, disable=quiet)
+    # an error at once leaves no bar
+    return tqdm(total=total, unit="page", file=sys.stderr, disable=quiet, delay=0.5)
 
 
 def joined(

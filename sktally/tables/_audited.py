@@ -57,7 +57,7 @@ def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
     >>> from sktally.tables import Store, audited_slips
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = folder.name + "/votes.sqlite"
-    >>> _ = read_to_store(load_reader("indonesia-2019-c1"), [], path)
+    >>> _ = read_to_store(load_reader("example"), [], path)
     >>> with Store(path) as store:
     ...     audited_slips(store)
     Traceback (most recent call last):

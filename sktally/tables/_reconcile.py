@@ -113,7 +113,7 @@ def reconcile_store(
     >>> from sktally.tables import reconcile_store
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = folder.name + "/votes.sqlite"
-    >>> _ = read_to_store(load_reader("indonesia-2019-c1"), [], path)
+    >>> _ = read_to_store(load_reader("example"), [], path)
     >>> reconcile_store(path).done
     0
     >>> folder.cleanup()

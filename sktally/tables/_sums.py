@@ -67,7 +67,7 @@ def sums_table(store: Store, run: Run | None = None) -> pd.DataFrame:
     >>> from sktally.tables import Store, sums_table
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = folder.name + "/votes.sqlite"
-    >>> _ = read_to_store(load_reader("indonesia-2019-c1"), [], path)
+    >>> _ = read_to_store(load_reader("example"), [], path)
     >>> with Store(path) as store:
     ...     len(sums_table(store))
     0
@@ -98,7 +98,7 @@ def sums_parts(store: Store, run: Run | None = None) -> Iterator[pd.DataFrame]:
     >>> from sktally.tables import Store, sums_parts
     >>> folder = tempfile.TemporaryDirectory()
     >>> path = folder.name + "/votes.sqlite"
-    >>> _ = read_to_store(load_reader("indonesia-2019-c1"), [], path)
+    >>> _ = read_to_store(load_reader("example"), [], path)
     >>> with Store(path) as store:
     ...     print([len(part) for part in sums_parts(store)])
     [0]
