@@ -4,8 +4,8 @@ The final count of a field is, in this order:
 
 1. what the last correction says;
 2. where people entered it a second time, the value that more of the readings agree on
-   than on any other, two at least: the machine's and the last one of each person; if
-   there is none, it is missing, and the field is a disagreement;
+   than on any other, two at least: the machine's, as read, and the last one of each
+   person; if there is none, it is missing, and the field is a disagreement;
 3. the reconciled count, if the sheet settles it: it is at least 0.95 probable, and no
    sum of the sheet is likelier wrong on paper than right;
 4. the count as read.

@@ -18,6 +18,7 @@ from sktally.tables._sheets import (
     add_sheets,
     begin_reconciliation,
     check_sums,
+    count_sheets,
     pages_left,
 )
 from sktally.tables._store import Store
@@ -132,10 +133,7 @@ def reconcile_store(
             "versions": versions("numpy", "scipy"),
         }
         number = begin_reconciliation(store, chosen, content)
-        ask = "SELECT COUNT(*) FROM pages WHERE run = ? AND status = 'ok'"
-        pages = store.ask(ask, chosen.id)[0][0]
-        ask = "SELECT COUNT(*) FROM sheets WHERE reconciliation = ?"
-        known = store.ask(ask, number)[0][0]
+        pages, known = count_sheets(store, chosen, number)
         told = Reconciliation(number, chosen.id, slips, audited, pages, known, known)
         totals = [form.field_names.index(total) for total in sums]
         for few, proba in pages_left(store, chosen, number, _TOGETHER):
@@ -146,6 +144,7 @@ def reconcile_store(
             told.done += len(few)
             if progress is not None:
                 progress(told)
+        told.pages, told.done = count_sheets(store, chosen, number)  # others may add
     return told
 
 

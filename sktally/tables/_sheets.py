@@ -21,8 +21,8 @@ from sktally.tables._store import Store
 from sktally.votes import CLASSES, ReconciledTallies
 
 __all__ = [
-    *("JOINED", "add_sheets", "begin_reconciliation", "check_sums", "pages_left"),
-    *("reconciled_by", "shown_reconciliation"),
+    *("JOINED", "add_sheets", "begin_reconciliation", "check_sums", "count_sheets"),
+    *("pages_left", "reconciled_by", "shown_reconciliation"),
 ]
 
 #: What joins the rows of a reconciliation to pages ``p`` and fields ``f``.
@@ -57,6 +57,13 @@ def begin_reconciliation(store: Store, run: Run, content: Mapping[str, Any]) -> 
         if last and last[0][1] == text:
             return int(last[0][0])
         return store.add_row("reconciliations", run.id, text, now())
+
+
+def count_sheets(store: Store, run: Run, reconciliation: int) -> tuple[int, int]:
+    """Return how many pages of a run were read, and how many of them reconciled."""
+    read = "SELECT COUNT(*) FROM pages WHERE run = ? AND status = 'ok'"
+    done = "SELECT COUNT(*) FROM sheets WHERE reconciliation = ?"
+    return store.ask(read, run.id)[0][0], store.ask(done, reconciliation)[0][0]
 
 
 def pages_left(

@@ -29,6 +29,7 @@ from sktally.tables import (
 )
 from sktally.tables._image import FileState, PageName
 from sktally.tables._records import PageRecord
+from sktally.tables._sheets import add_sheets
 from sktally.votes import (
     DigitCalibrator,
     SumSlips,
@@ -244,6 +245,28 @@ def test_pages_that_came_later_are_added(path):
     told = reconcile_store(path)
     assert (told.number, told.pages, told.before, told.done) == (1, 8, 4, 8)
     assert column(path, "reconciled")[:12] == column(path, "reconciled")[12:]
+
+
+def test_two_at_once_do_each_page_once(path, monkeypatch):
+    monkeypatch.setattr(_reconcile, "_TOGETHER", 2)
+    inner = []
+
+    def meanwhile(told):
+        if not inner:
+            inner.append(reconcile_store(path))
+
+    outer = reconcile_store(path, progress=meanwhile)
+    assert [(told.before, told.done) for told in (*inner, outer)] == [(2, 4), (0, 4)]
+    with Store(path) as store:
+        again = reconcile_tallies(proba_of(SHEETS[0], False)[None], FORM)
+        add_sheets(store, 1, [1], again, [2])  # as if it had been done meanwhile
+        assert [page for (page,) in store.ask("SELECT page FROM sheets")] == [
+            1,
+            2,
+            3,
+            4,
+        ]
+        assert list(verify(store, images=False)) == []
 
 
 def test_other_slips_are_another_reconciliation(path, monkeypatch):
