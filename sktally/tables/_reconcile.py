@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sklearn.utils.validation import check_is_fitted
+
 from sktally.exceptions import TallyError
 from sktally.tables._audited import audited_slips
 from sktally.tables._circumstances import versions
@@ -119,6 +121,8 @@ def reconcile_store(
     0
     >>> folder.cleanup()
     """
+    if calibrator is not None:
+        check_is_fitted(calibrator)
     with Store(path) as store:
         chosen = store.run(run)
         sums, form = check_sums(chosen), form_of(chosen)

@@ -10,6 +10,7 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.exceptions import NotFittedError
 
 from sktally import StoreError, TallyError, TallyForm
 from sktally.tables import (
@@ -303,6 +304,8 @@ def test_other_versions_are_another_reconciliation(path, monkeypatch):
 
 def test_probabilities_are_calibrated(path):
     calibrator = DigitCalibrator()
+    with pytest.raises(NotFittedError):
+        reconcile_store(path, calibrator=calibrator)
     calibrator.temperature_ = np.array([3.0])
     reconcile_store(path)
     plain = table(path)["reconciled_proba"]
