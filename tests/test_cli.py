@@ -1,6 +1,8 @@
+import shutil
 import subprocess
 import sys
 import time
+from io import StringIO
 
 import cv2
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from sktally import make_tally_pages
+from sktally import load_form, make_tally_pages
 from sktally.cli import main
 
 
@@ -266,3 +268,74 @@ def test_stations_are_joined(scans, tmp_path):
     wrong = run("read", folder, "--form", "example", "--stations", stations)
     assert wrong.exit_code == 2 and "expected a column 'station'" in wrong.stderr
     assert wrong.stdout == ""  # before anything was read
+
+
+@pytest.fixture(scope="module")
+def sheets(tmp_path_factory):
+    """A store of pages with sums, and their true counts."""
+    folder = tmp_path_factory.mktemp("sums")
+    made = make_tally_pages(8, form="indonesia-2019-c1", random_state=7)
+    for i, page in enumerate(made.pages):
+        cv2.imwrite(str(folder / f"page{i}.png"), page)
+    store = tmp_path_factory.mktemp("store") / "votes.sqlite"
+    command = ("read", folder, "--form", "indonesia-2019-c1", "--out", store)
+    assert run(*command).exit_code == 0
+    return store, folder, made
+
+
+def test_a_store_is_reconciled(sheets, tmp_path):
+    store, _, made = sheets
+    before = pd.read_csv(StringIO(run("export", store).stdout))
+    assert before["reconciled"].isna().all()
+    first, again = run("reconcile", store), run("reconcile", store)
+    assert (first.exit_code, again.exit_code) == (0, 0), first.output
+    assert "reconciliation 1 of run 1: 8 of 8 pages, 0 of them before" in first.stderr
+    assert "reconciliation 1 of run 1: 8 of 8 pages, 8 of them before" in again.stderr
+    assert "slips: carry 0.02, digit 0.01, swap 0.01, other 0.02" in again.stderr
+    assert "reconciliation 1: 8 of 8 pages" in run("status", store).stdout
+    out = tmp_path / "votes.csv"
+    assert run("export", store, "--out", out).exit_code == 0
+    table = pd.read_csv(out)
+    assert table["count"].equals(before["count"])
+    assert (table["reconciled"].to_numpy() == made.counts.ravel()).mean() > 0.9
+    assert table["reconciled_proba"].between(0, 1).all()
+    assert run("export", store, "--sums", "--out", tmp_path / "a.dta").exit_code == 0
+    sums = pd.read_csv(StringIO(run("export", store, "--sums").stdout))
+    assert sums["sum"].tolist() == ["suara_sah", "total"] * 8
+    parts = made.counts[:, [0, 2]] + made.counts[:, [1, 3]]
+    wrong = (made.counts[:, [2, 4]] != parts).ravel()
+    assert wrong.any() and (sums["erred"] == "clerk")[wrong].all()
+    assert sums["erred"].isna().equals(sums["difference"] == 0)
+    shown = run("show", store, "page0.png", "total").stdout
+    assert (
+        "reconciled 209 (probability 1.0000; sum holds on paper with 0.0000)" in shown
+    )
+    assert run("verify", store).exit_code == 0
+
+
+def test_shares_of_slips_are_told_or_learnt(sheets, tmp_path):
+    store = shutil.copy(sheets[0], tmp_path / "votes.sqlite")
+    told = run("reconcile", store, "--slips", "carry=0.1, other=0", "--run", 1)
+    assert told.exit_code == 0
+    assert "slips: carry 0.1, digit 0.01, swap 0.01, other 0\n" in told.stderr
+    assert run("reconcile", store, "--quiet").stderr == ""
+    found = run("reconcile", store, "--from-audits")
+    assert found.exit_code == 2 and "at least 50 sheets of run 1" in found.stderr
+    for given in ("carry=much", "0.1", "carry=0.1,hope=0.2"):
+        found = run("reconcile", store, "--slips", given)
+        assert found.exit_code == 2 and "--slips: expected carry=SHARE" in found.stderr
+    found = run("reconcile", store, "--slips", "carry=2")
+    assert found.exit_code == 2 and "SumSlips.carry" in found.stderr
+    found = run("reconcile", store, "--slips", "carry=0.1", "--from-audits")
+    assert found.exit_code == 2 and "expected one of them, got both" in found.stderr
+
+
+def test_a_form_without_sums_is_not_reconciled(scans, tmp_path):
+    folder, _ = scans
+    store = tmp_path / "votes.sqlite"
+    form = tmp_path / "example.toml"
+    load_form("example").model_copy(update={"sums": {}}).to_toml(form)
+    run("read", folder / "page0.jpg", "--form", form, "--out", store)
+    for verb in (("reconcile", store), ("export", store, "--sums")):
+        found = run(*verb)
+        assert found.exit_code == 2 and "form 'example' has none" in found.stderr

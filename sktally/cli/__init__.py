@@ -20,6 +20,7 @@ from sktally.cli._common import (
     explain,
     joined,
     number,
+    progress_bar,
     put,
     say,
 )
@@ -106,7 +107,7 @@ def read(
 
     reader = load_reader(described, model=model)
     reader[0].set_params(n_jobs=jobs)
-    with _progress(len(pages), quiet) as bar:
+    with progress_bar(len(pages), quiet or len(pages) < 2) as bar:
         table = read_tallies(reader, pages, progress=bar.update)
     put(joined(lambda: [table], stations, by), out)
     unread = _summary(table, out, quiet)
@@ -130,7 +131,7 @@ def _read_to_store(
     from sktally.persist import load_reader, model_origin
 
     reader = load_reader(form, model=model)
-    with _progress(len(pages), quiet) as bar:
+    with progress_bar(len(pages), quiet or len(pages) < 2) as bar:
 
         def show(told: Progress) -> None:
             bar.update(told.done - bar.n)
@@ -159,12 +160,6 @@ def _read_to_store(
         say(f"stopped after {told.done} pages; the same command goes on")
         return INTERRUPTED
     return NOT_ALL_READ if told.not_read else 0
-
-
-def _progress(total: int, quiet: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, unit="page", file=sys.stderr, disable=quiet or total < 2)
 
 
 def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
@@ -267,6 +262,6 @@ def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
         )
 
 
-_VERBS = (_store.status, _store.export, _store.show, _store.verify, _store.edits)
-for verb in (*_VERBS, _totals.totals):
-    main.add_command(verb)
+for verbs in (_store, _totals):
+    for name in verbs.__all__:
+        main.add_command(getattr(verbs, name))

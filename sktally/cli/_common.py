@@ -24,6 +24,7 @@ __all__ = [
     "explain",
     "joined",
     "number",
+    "progress_bar",
     "put",
     "say",
 ]
@@ -59,6 +60,14 @@ def say(message: object, *_: Any, **__: Any) -> None:
 def number(n: int, what: str) -> str:
     """Return a number of things in words."""
     return f"{n} {what}{'' if n == 1 else 's'}"
+
+
+def progress_bar(total: int, quiet: bool) -> Any:
+    """Return a bar on the screen, none where it is not wanted."""
+    from tqdm import tqdm
+
+    # an error at once leaves no bar
+    return tqdm(total=total, unit="page", file=sys.stderr, disable=quiet, delay=0.5)
 
 
 def joined(

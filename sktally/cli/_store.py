@@ -1,14 +1,28 @@
-"""Verbs of result stores: ``status``, ``export``, ``show``, ``verify``, ``edits``."""
+"""Verbs of stores: ``status``, ``reconcile``, ``export``, ``show``, ``verify``, ..."""
 
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
-from sktally.cli._common import WRONG, explain, joined, number, put, say
+from sktally.cli._common import (
+    INTERRUPTED,
+    WRONG,
+    explain,
+    joined,
+    number,
+    progress_bar,
+    put,
+    say,
+)
+from sktally.exceptions import TallyError
 
-__all__ = ["edits", "export", "show", "status", "verify"]
+__all__ = ["edits", "export", "reconcile", "show", "status", "verify"]
+
+if TYPE_CHECKING:
+    from sktally.votes import SumSlips
 
 _STORE = click.argument("store", type=click.Path())
 _RUN = click.option("--run", type=int, help="Which run; by default the last read in.")
@@ -27,7 +41,81 @@ def status(store: str) -> None:
 
 @click.command()
 @_STORE
+@click.option(
+    "--slips",
+    metavar="carry=SHARE,...",
+    help="How often written sums are off, by type: carry, digit, swap, other. "
+    "Default: a guess, see docs/sums.md.",
+)
+@click.option(
+    "--from-audits", is_flag=True, help="Learn that from sheets that audits have read."
+)
+@_RUN
+@click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
+@explain
+def reconcile(
+    store: str, slips: str | None, from_audits: bool, run: int | None, quiet: bool
+) -> None:
+    """Read the counts of each sheet in STORE once more, given the sums of its form.
+
+    What was read stays; `export` shows both, and the final count. The same command
+    goes on where it ended, and adds pages that were read since; other slips make a
+    reconciliation of their own.
+    """
+    from sktally.tables import Reconciliation, reconcile_store
+
+    if slips is not None and from_audits:
+        raise TallyError("--slips or --from-audits: expected one of them, got both")
+    given = "audits" if from_audits else slips and _shares(slips)
+    with progress_bar(0, quiet) as bar:
+
+        def show(told: Reconciliation) -> None:
+            bar.total = told.pages
+            bar.update(told.done - bar.n)
+
+        try:
+            told = reconcile_store(store, slips=given, run=run, progress=show)
+        except KeyboardInterrupt:  # sheets under way are lost
+            say("stopped; the same command goes on")
+            sys.exit(INTERRUPTED)
+    if not quiet:
+        shares = ", ".join(f"{name} {s:.3g}" for name, s in vars(told.slips).items())
+        learnt = f", of {told.audited} audited sheets" if told.audited else ""
+        click.echo(
+            f"reconciliation {told.number} of run {told.run}: {told.done} of "
+            f"{number(told.pages, 'page')}, {told.before} of them before; slips: "
+            f"{shares}{learnt}",
+            err=True,
+        )
+
+
+def _shares(text: str) -> SumSlips:
+    """Return the shares that a text such as ``carry=0.01,swap=0`` tells."""
+    from sktally.votes import SLIP_TYPES, SumSlips
+
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, value = (piece.strip() for piece in part.partition("="))
+        try:
+            shares[name] = float(value)
+        except ValueError:
+            name = ""
+        if name not in SLIP_TYPES:
+            raise TallyError(
+                f"--slips: expected {'=SHARE, '.join(SLIP_TYPES)}=SHARE, of which "
+                f"those left out are guessed, got {part!r:.60}"
+            )
+    return SumSlips(**shares)
+
+
+@click.command()
+@_STORE
 @click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
+@click.option(
+    "--sums",
+    is_flag=True,
+    help="Sums instead of counts: by how much they are off, and who likelier erred.",
+)
 @click.option(
     "--stations", help="CSV with a column `station`, joined to the pages; see --by."
 )
@@ -41,20 +129,26 @@ def status(store: str) -> None:
 @_RUN
 @explain
 def export(
-    store: str, out: str | None, stations: str | None, by: str, run: int | None
+    store: str,
+    out: str | None,
+    sums: bool,
+    stations: str | None,
+    by: str,
+    run: int | None,
 ) -> None:
     """Write what STORE holds: counts as read, reconciled and final side by side.
 
     With --stations the columns of each page's station beside them; pages without a
     station and stations with no page or several are told.
     """
-    from sktally.tables import Store, check_table_path, store_parts
+    from sktally.tables import Store, check_table_path, store_parts, sums_parts
 
+    find = sums_parts if sums else store_parts
     if out is not None:
         check_table_path(out)
     with Store(store) as opened, opened.reading():
         chosen = opened.run(run)
-        put(joined(lambda: store_parts(opened, chosen), stations, by), out)
+        put(joined(lambda: find(opened, chosen), stations, by), out)
 
 
 @click.command()

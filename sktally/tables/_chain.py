@@ -26,10 +26,19 @@ _COLUMNS = {
     "edits": (
         "id, sha256, number, field, purpose, boxes, count, who, why, file, made_at"
     ),
+    "reconciliations": "id, run, content, begun_at",
+    "sheets": "id, reconciliation, page, made_at",
 }
-_FIELDS = (
-    "page, place, field, boxes, count, confidence, status, message, polygons, proba"
-)
+# Rows that are hashed with the one that they belong to: table, its key, its columns.
+_PARTS = {
+    "pages": (
+        "fields",
+        "page",
+        "page, place, field, boxes, count, confidence, status, message, polygons, "
+        "proba",
+    ),
+    "sheets": ("reconciled", "sheet", "sheet, place, count, proba, holds"),
+}
 _LINKS = "SELECT id, kind, ref, hash FROM chain ORDER BY id"
 _START = "0" * 64
 
@@ -63,8 +72,9 @@ def _hash(base: sqlite3.Connection, last: str, kind: str, ref: int) -> str | Non
     if row is None:
         return None
     content = [last, kind, row]
-    if kind == "pages":
-        ask = f"SELECT {_FIELDS} FROM fields WHERE page = ? ORDER BY place"
+    if kind in _PARTS:
+        table, key, columns = _PARTS[kind]
+        ask = f"SELECT {columns} FROM {table} WHERE {key} = ? ORDER BY place"
         content += base.execute(ask, (ref,)).fetchall()
     return hashlib.sha256(json.dumps(content, default=_plain).encode()).hexdigest()
 
@@ -98,13 +108,18 @@ def broken_links(base: sqlite3.Connection) -> Iterator[str]:
         )
         for (ref,) in extra:
             yield f"{kind}: {_label(base, kind, ref)} was put in from outside"
-    lost = "SELECT DISTINCT page FROM fields WHERE page NOT IN (SELECT id FROM pages)"
-    for (page,) in base.execute(lost):
-        yield f"fields: rows of page {page}, which is not there"
+    for kind, (table, key, _) in _PARTS.items():
+        lost = f"SELECT DISTINCT {key} FROM {table} WHERE {key} NOT IN "
+        for (ref,) in base.execute(f"{lost} (SELECT id FROM {kind})"):
+            yield f"{table}: rows of {key} {ref}, which is not there"
 
 
 def _label(base: sqlite3.Connection, kind: str, ref: int) -> str:
-    if kind in ("pages", "edits"):
-        ask = f"SELECT file FROM {kind} WHERE id = ?"
-        return f"row {ref} ({base.execute(ask, (ref,)).fetchone()[0]})"
-    return f"row {ref}"
+    asks = {
+        "pages": "SELECT file FROM pages WHERE id = ?",
+        "edits": "SELECT file FROM edits WHERE id = ?",
+        "sheets": "SELECT p.file FROM sheets s JOIN pages p ON p.id = s.page "
+        "WHERE s.id = ?",
+    }
+    found = base.execute(asks[kind], (ref,)).fetchone() if kind in asks else None
+    return f"row {ref} ({found[0]})" if found else f"row {ref}"

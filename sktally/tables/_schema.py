@@ -22,6 +22,19 @@ SUFFIXES = (".sqlite", ".sqlite3", ".db")
 _APPLICATION = 0x736B7461  # "skta", in the header of the file
 _PATIENCE = 30.0  # seconds to wait for another process that writes
 
+
+def _only_grow(*tables: str) -> str:
+    """Return triggers that refuse to change or delete rows of tables."""
+    return "".join(
+        f"""
+    CREATE TRIGGER {table}_{what.lower()} BEFORE {what} ON {table}
+    BEGIN SELECT RAISE(ABORT, '{table}: rows are added, never changed'); END;
+    """
+        for table in tables
+        for what in ("UPDATE", "DELETE")
+    )
+
+
 # Each step leads from one version to the next; none is ever changed.
 _STEPS = (
     """
@@ -70,14 +83,24 @@ _STEPS = (
         PRIMARY KEY (run, file, number)
     ) WITHOUT ROWID;
     """
-    + "".join(
-        f"""
-    CREATE TRIGGER {table}_{what.lower()} BEFORE {what} ON {table}
-    BEGIN SELECT RAISE(ABORT, '{table}: rows are added, never changed'); END;
+    + _only_grow("runs", "sessions", "pages", "fields", "edits", "chain"),
     """
-        for table in ("runs", "sessions", "pages", "fields", "edits", "chain")
-        for what in ("UPDATE", "DELETE")
-    ),
+    CREATE TABLE reconciliations (
+        id INTEGER PRIMARY KEY, run INTEGER NOT NULL REFERENCES runs,
+        content TEXT NOT NULL, begun_at TEXT NOT NULL
+    );
+    CREATE TABLE sheets (
+        id INTEGER PRIMARY KEY,
+        reconciliation INTEGER NOT NULL REFERENCES reconciliations,
+        page INTEGER NOT NULL REFERENCES pages, made_at TEXT NOT NULL,
+        UNIQUE (reconciliation, page)
+    );
+    CREATE TABLE reconciled (
+        sheet INTEGER NOT NULL REFERENCES sheets, place INTEGER NOT NULL,
+        count INTEGER, proba REAL, holds REAL, PRIMARY KEY (sheet, place)
+    ) WITHOUT ROWID;
+    """
+    + _only_grow("reconciliations", "sheets", "reconciled"),
 )
 #: Version of the stores that are written.
 VERSION = len(_STEPS)
@@ -237,19 +260,25 @@ def _prepare(base: sqlite3.Connection, path: Path, read_only: bool) -> None:
             f"{path}: expected a store of version {VERSION} or older, got {found}; it "
             "was written by a newer sktally: update yours"
         )
-    if read_only and found == VERSION:
-        _check_tables(base, path)
+    if found == VERSION:
+        _check_tables(base, path, found)
+    elif read_only:
+        raise StoreError(
+            f"{path}: a store of version {found}, to be brought to version {VERSION}, "
+            "but it cannot be written to; copy it to where you may write"
+        )
+    if read_only:
         return
     base.execute("PRAGMA journal_mode = WAL")
     # a process may be killed at any moment; if the machine is, the last pages may go
     base.execute("PRAGMA synchronous = NORMAL")
     base.execute("PRAGMA foreign_keys = ON")
     if found == VERSION:
-        _check_tables(base, path)
         return
     base.execute("BEGIN IMMEDIATE")
     try:
         now = base.execute("PRAGMA user_version").fetchone()[0]  # another may have done
+        _check_tables(base, path, now)
         for step in _STEPS[now:]:
             for statement in _statements(step):
                 base.execute(statement)
@@ -276,12 +305,12 @@ def _statements(script: str) -> Iterator[str]:
             part = ""
 
 
-def _check_tables(base: sqlite3.Connection, path: Path) -> None:
+def _check_tables(base: sqlite3.Connection, path: Path, version: int) -> None:
     """Raise unless tables, indices and triggers are those of a store."""
     ask = "SELECT type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL"
     fresh = sqlite3.connect(":memory:")
     try:
-        for step in _STEPS:
+        for step in _STEPS[:version]:
             fresh.executescript(step)
         expected = set(fresh.execute(ask))
     finally:

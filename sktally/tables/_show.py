@@ -21,14 +21,15 @@ from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm
 from sktally.pages import Registration, draw_registration, read_page
 from sktally.pages._read import count_pages
+from sktally.tables._final import Edit, final_count, settled
 from sktally.tables._find import file_of, find_page
 from sktally.tables._image import file_sha256
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._rows import crop_and_clean
 from sktally.tables._schema import explained
+from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._store import Store
-from sktally.tables._values import Edit, final_count
 from sktally.votes import CLASSES
 
 __all__ = ["Shown", "show_page"]
@@ -137,7 +138,11 @@ def _shown_page(
     form = form_of(run)
     page = _row(store, "SELECT * FROM pages WHERE id = ?", find_page(store, run, name))
     fields = _rows(
-        store, "SELECT * FROM fields WHERE page = ? ORDER BY place", page["id"]
+        store,
+        "SELECT f.*, r.count AS reconciled, r.proba AS reconciled_proba, r.holds, "
+        "MIN(r.holds) OVER () AS least_holds FROM pages p JOIN fields f ON f.page = "
+        f"p.id {JOINED} WHERE p.id = ? ORDER BY f.place",
+        *(shown_reconciliation(store, run), page["id"]),
     )
     if field is not None and field not in form.field_names:
         raise StoreError(
@@ -216,11 +221,12 @@ def _field_told(store: Store, page: dict, row: dict[str, Any]) -> list[str]:
         *(page["sha256"], page["number"], row["field"]),
     )
     said = [Edit(edit["purpose"], edit["who"], edit["count"]) for edit in edits]
-    final, split = final_count(row["count"], None, said)
+    mended = settled(row["reconciled"], row["reconciled_proba"], row["least_holds"])
+    final, split = final_count(row["count"], mended, said)
     sure = "" if row["confidence"] is None else f", confidence {row['confidence']:.4f}"
     lines = [
         f"field {row['field']:8s} read {row['boxes'] or '-'} = {_shown(row['count'])}"
-        f" ({row['status']}{sure}), final {_shown(final)}"
+        f" ({row['status']}{sure}){_reconciled(row)}, final {_shown(final)}"
         + (" (entries disagree)" if split else "")
     ]
     if row["message"]:
@@ -232,6 +238,16 @@ def _field_told(store: Store, page: dict, row: dict[str, Any]) -> list[str]:
             f"{_shown(edit['count'])}{why}"
         )
     return lines
+
+
+def _reconciled(row: dict[str, Any]) -> str:
+    if row["reconciled"] is None:
+        return ""
+    text = f", reconciled {row['reconciled']} (probability "
+    text += f"{row['reconciled_proba']:.4f}"
+    if row["holds"] is not None:
+        text += f"; sum holds on paper with {row['holds']:.4f}"
+    return text + ")"
 
 
 def _shown(count: int | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sktally.tables._records import Run
+from sktally.tables._sheets import reconciled_by, shown_reconciliation
 from sktally.tables._store import Store
 from sktally.tables._values import disagreements
 
@@ -96,6 +97,25 @@ def _of_run(store: Store, run: Run) -> list[str]:
     split = len(disagreements(store, run))
     if split:
         lines.append(f"  fields on which entries disagree: {split}")
+    return lines + _reconciliations(store, run, read)
+
+
+def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
+    """Say by which slips how many pages were reconciled, and what is shown."""
+    shown, lines = shown_reconciliation(store, run), []
+    ask = (
+        "SELECT r.id, COUNT(s.id) FROM reconciliations r LEFT JOIN sheets s "
+        "ON s.reconciliation = r.id WHERE r.run = ? GROUP BY r.id"
+    )
+    for number, done in store.ask(ask, run.id):
+        content = reconciled_by(store, number)
+        slips = ", ".join(f"{name} {s:.3g}" for name, s in content["slips"].items())
+        audited = content.get("audited")
+        learnt = "" if audited is None else f" (of {audited} audited sheets)"
+        lines.append(
+            f"  reconciliation {number}: {done} of {read} pages, slips {slips}{learnt}"
+            + ("; shown" if number == shown else "")
+        )
     return lines
 
 

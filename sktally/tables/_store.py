@@ -6,19 +6,16 @@ Comes in: what a reader is, and rows of pages. Goes out: the same, whenever aske
 from __future__ import annotations
 
 import json
-import platform
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import sktally
 from sktally.exceptions import StoreError
 from sktally.tables._chain import add_link, chain_end
+from sktally.tables._circumstances import circumstances, now
 from sktally.tables._image import FileState, PageName, file_sha256, printable
 from sktally.tables._records import PageRecord, Run
 from sktally.tables._schema import connect, explained
@@ -31,7 +28,6 @@ _RUN_CONTENT = {
     "model": {"sha256": str},
     "settings": dict,
 }
-_DISTRIBUTIONS = ("numpy", "opencv-python-headless", "scikit-learn", "torch")
 
 
 class Store:
@@ -63,10 +59,11 @@ class Store:
     Notes
     -----
     Tables ``runs`` (a reader: form, model, settings), ``sessions`` (a command, with
-    versions and time), ``pages`` and ``fields`` (as read) and ``edits`` (what people
-    say) only grow, which triggers see to, and each row of them is chained by hash to
-    all before it. ``files`` remembers what was hashed, ``unreadable`` the files that
-    could not be: neither is evidence.
+    versions and time), ``pages`` and ``fields`` (as read), ``edits`` (what people
+    say), and ``reconciliations``, their ``sheets`` and what is ``reconciled`` on them
+    only grow, which triggers see to, and each row of them is chained by hash to all
+    before it. ``files`` remembers what was hashed, ``unreadable`` the files that could
+    not be: neither is evidence.
 
     Examples
     --------
@@ -126,7 +123,7 @@ class Store:
         """Return all runs, oldest first."""
         rows = self.ask("SELECT id, reader, content FROM runs ORDER BY id")
         return [
-            Run(i, reader, self._content(f"run {i}", content, _RUN_CONTENT))
+            Run(i, reader, self.content(f"run {i}", content, _RUN_CONTENT))
             for i, reader, content in rows
         ]
 
@@ -134,9 +131,9 @@ class Store:
         """Return time, versions and kind of machine of a session."""
         rows = self.ask("SELECT content FROM sessions WHERE id = ?", session)
         text = rows[0][0] if rows else ""
-        return self._content(f"session {session}", text, {"versions": dict})
+        return self.content(f"session {session}", text, {"versions": dict})
 
-    def _content(self, name: str, text: str, expected: dict[str, Any]) -> dict:
+    def content(self, name: str, text: str, expected: dict[str, Any]) -> dict:
         """Return what a row says as JSON, or raise if it is not what we wrote."""
         try:
             content = json.loads(text)
@@ -179,18 +176,23 @@ class Store:
         with self.writing():
             known = self.ask("SELECT id FROM runs WHERE reader = ?", reader)
             text = json.dumps(content, sort_keys=True)
-            run = known[0][0] if known else self._add("runs", reader, text)
-            session = self._add("sessions", run, json.dumps(_circumstances()))
+            run = known[0][0] if known else self.add_row("runs", reader, text)
+            session = self.add_row("sessions", run, json.dumps(circumstances()))
         return self.run(run), session
 
-    def _add(self, kind: str, *values: Any) -> int:
-        """Write a row with the next number and chain it."""
+    def add_row(self, kind: str, *values: Any) -> int:
+        """Write a row with the next number, in a transaction, and chain it."""
+        made = self.insert(kind, *values)
+        add_link(self.base, kind, made)
+        return made
+
+    def insert(self, kind: str, *values: Any) -> int:
+        """Write a row with the next number; to be chained once its parts are there."""
         places = ", ".join("?" * len(values))
         made = self.base.execute(
             f"INSERT INTO {kind} VALUES (NULL, {places})", values
         ).lastrowid
         assert made is not None
-        add_link(self.base, kind, made)
         return made
 
     def has_page(self, run: Run, sha256: str, number: int) -> str:
@@ -250,18 +252,15 @@ class Store:
             numbers = (float(found.score), _number(found.residual))
             placed = (found.method, int(found.turn), *numbers, transform)
         quality = record.rows[0].get("tally_quality") if record.rows else None
-        made = self.base.execute(
-            f"INSERT INTO pages VALUES (NULL, {', '.join('?' * 15)})",
-            (
-                *(session, run.id, record.sha256, record.page.number),
-                *(record.page.file, Path(record.page.file).name, record.status),
-                printable(record.message),
-                _number(quality),
-                *placed,
-                _now(),
-            ),
-        ).lastrowid
-        assert made is not None
+        made = self.insert(
+            "pages",
+            *(session, run.id, record.sha256, record.page.number),
+            *(record.page.file, Path(record.page.file).name, record.status),
+            printable(record.message),
+            _number(quality),
+            *placed,
+            now(),
+        )
         for i, row in enumerate(record.rows):
             self.base.execute(
                 f"INSERT INTO fields VALUES ({', '.join('?' * 10)})",
@@ -280,7 +279,7 @@ class Store:
         with self.writing():
             self.base.execute(
                 "INSERT OR REPLACE INTO unreadable VALUES (?, ?, ?, ?, ?)",
-                (run.id, page.file, page.number, printable(message), _now()),
+                (run.id, page.file, page.number, printable(message), now()),
             )
 
     def forget_unreadable(self, run: Run, page: PageName) -> None:
@@ -293,7 +292,7 @@ class Store:
     def add_edit(self, **values: Any) -> None:
         """Write what a person says of a field, in a transaction of the caller's."""
         names = ("sha256", "number", "field", "purpose", "boxes", "count", "who", "why")
-        self._add("edits", *(values[name] for name in names), values["file"], _now())
+        self.add_row("edits", *(values[name] for name in names), values["file"], now())
 
     def end(self) -> tuple[int, str]:
         """Return how many rows are chained, and the hash at the end of the chain."""
@@ -309,24 +308,9 @@ def _has(content: Any, expected: Any) -> bool:
     )
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def _number(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 
 def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
-
-
-def _circumstances() -> dict[str, Any]:
-    """Return time, versions and kind of machine."""
-    versions = {"sktally": sktally.__version__, "python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"started": _now(), "versions": versions, "machine": platform.machine()}

@@ -15,7 +15,11 @@ from sktally.tables._store import Store
 __all__ = ["ask_typed"]
 
 # Of the columns that are asked for; all others hold text.
-_NUMBERS = {"number": int, "count": int, "confidence": float, "tally_quality": float}
+_NUMBERS = {
+    **dict.fromkeys(("number", "count", "reconciled"), int),
+    **dict.fromkeys(("confidence", "tally_quality"), float),
+    **dict.fromkeys(("reconciled_proba", "holds"), float),
+}
 _ALWAYS = ("file", "number")  # never missing
 _MEANT = {str: "text", int: "a whole number", float: "a number"}
 
@@ -23,8 +27,8 @@ _MEANT = {str: "text", int: "a whole number", float: "a number"}
 def ask_typed(store: Store, question: str, *values: Any) -> list[tuple]:
     """Ask as `Store.ask` does, and raise where a value is of a type never written.
 
-    The columns are those of pages, fields and edits, "file" and perhaps "field" among
-    them, which say what is wrong where.
+    The columns are those of pages, fields and edits, and what was reconciled; "file"
+    and perhaps "field" among them say what is wrong where.
     """
     with explained(store.path):
         cursor = store.base.execute(question, values)

@@ -1,38 +1,27 @@
 """From a store to a table: as read, reconciled and final values, side by side.
 
-The final count of a field is, in this order:
-
-1. what the last correction says;
-2. where people entered it a second time, the value that more of the readings agree on
-   than on any other, two at least: the machine's and the last one of each person; if
-   there is none, it is missing, and the field is a disagreement;
-3. the reconciled count, if there is one;
-4. the count as read.
-
-What an audit read never changes it: audits measure how good the final values are.
+The rule of the final count is in `sktally.tables._final`.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from sktally.tables._final import Edit, final_count, settled
 from sktally.tables._records import Run
+from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._store import Store
 from sktally.tables._typed import ask_typed
 
-__all__ = [
-    *("STORE_COLUMNS", "Edit", "disagreements", "edits_of", "store_parts"),
-    "store_table",
-]
+__all__ = ["STORE_COLUMNS", "disagreements", "edits_of", "store_parts", "store_table"]
 
 STORE_COLUMNS = (
     *("file", "page", "field", "boxes", "count", "reconciled", "final"),
-    *("confidence", "tally_quality", "status", "message", "sha256"),
+    *("confidence", "reconciled_proba", "tally_quality", "status", "message"),
+    "sha256",
 )
 _DTYPES = {
     "page": "int64",
@@ -40,18 +29,10 @@ _DTYPES = {
     "reconciled": "Int64",
     "final": "Int64",
     "confidence": "Float64",
+    "reconciled_proba": "Float64",
     "tally_quality": "Float64",
 }
 _AT_ONCE = 20_000  # rows of a part
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What one person says of one field."""
-
-    purpose: str
-    who: str
-    count: int | None
 
 
 def edits_of(
@@ -66,38 +47,6 @@ def edits_of(
     for sha256, number, name, _, *rest in ask_typed(store, ask, *values):
         found.setdefault((sha256, number, name), []).append(Edit(*rest))
     return found
-
-
-def final_count(
-    as_read: int | None, reconciled: int | None, edits: list[Edit]
-) -> tuple[int | None, bool]:
-    """Return the final count, and whether second entries disagree about it.
-
-    Examples
-    --------
-    >>> final_count(12, None, [Edit("entry", "ana", 12)])
-    (12, False)
-    >>> final_count(12, None, [Edit("entry", "ana", 72)])
-    (None, True)
-    >>> third = [Edit("entry", "ana", 72), Edit("entry", "ben", 72)]
-    >>> final_count(12, None, third)
-    (72, False)
-    >>> final_count(12, None, [*third, Edit("correction", "eva", 13)])
-    (13, False)
-    >>> final_count(12, None, [Edit("audit", "ana", 13)])
-    (12, False)
-    """
-    corrections = [edit.count for edit in edits if edit.purpose == "correction"]
-    if corrections:
-        return corrections[-1], False
-    entries = {edit.who: edit.count for edit in edits if edit.purpose == "entry"}
-    if not entries:
-        return as_read if reconciled is None else reconciled, False
-    votes = Counter([as_read, *entries.values()]).most_common(2)
-    (count, n), others = votes[0], votes[1:]
-    if n < 2 or any(n == m for _, m in others):
-        return None, True
-    return count, False
 
 
 def store_table(
@@ -119,9 +68,10 @@ def store_table(
     -------
     DataFrame
         Columns `STORE_COLUMNS`: as `read_tallies` gives them, ``count`` as read,
-        ``reconciled`` (missing until something reconciles it) and ``final`` (by the
-        rule in this module), and ``sha256`` of the file. Pages in the order in which
-        they were read; files that could not be opened come last, without ``sha256``.
+        ``reconciled`` with its probability given the sheet, ``reconciled_proba``
+        (missing until `reconcile_store` is called), ``final`` (by the rule in
+        docs/stores.md), and ``sha256`` of the file. Pages in the order in which they
+        were read; files that could not be opened come last, without ``sha256``.
 
     Raises
     ------
@@ -131,6 +81,7 @@ def store_table(
     See Also
     --------
     store_parts : The same part by part, where it is too much for the memory.
+    sums_table : Sums that do not hold, and who is likelier to have erred.
     write_table : Writes it as CSV, Parquet or for Stata.
 
     Examples
@@ -210,9 +161,10 @@ def _frame(rows: list[tuple]) -> pd.DataFrame:
 def _parts(store: Store, run: Run | None, replaced: bool) -> Iterator[list[tuple]]:
     run = run or store.run()
     n_pages = max(1, _AT_ONCE // len(run.fields))
+    shown = shown_reconciliation(store, run)
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
     for last in range(0, end, n_pages):
-        rows = list(_read(store, run, replaced, last, last + n_pages))
+        rows = list(_read(store, run, shown, replaced, last, last + n_pages))
         if rows:
             yield rows
     ask = (
@@ -221,7 +173,7 @@ def _parts(store: Store, run: Run | None, replaced: bool) -> Iterator[list[tuple
     )
     pages: list[tuple] = [("", 0, "")]
     while pages := ask_typed(store, ask, run.id, *pages[-1][:2], n_pages):
-        nothing = (None,) * 6
+        nothing = (None,) * 7
         yield [
             (file, number, name, *nothing, "failed", message, None)
             for file, number, message in pages
@@ -230,25 +182,26 @@ def _parts(store: Store, run: Run | None, replaced: bool) -> Iterator[list[tuple
 
 
 def _read(
-    store: Store, run: Run, replaced: bool, last: int, until: int
+    store: Store, run: Run, shown: int | None, replaced: bool, last: int, until: int
 ) -> Iterator[tuple]:
     """Yield the rows of the pages after one and until another."""
     # the plus keeps SQLite to the range of ids
-    some = "+run = ? AND id > ? AND id <= ?"
-    image = f"WHERE sha256 IN (SELECT sha256 FROM pages WHERE {some})"
+    some = "+p.run = ? AND p.id > ? AND p.id <= ?"
+    image = f"WHERE sha256 IN (SELECT sha256 FROM pages p WHERE {some})"
     edits = edits_of(store, image, run.id, last, until)
     ask = (
-        "SELECT p.file, p.number, f.field, f.boxes, f.count, f.confidence, "
-        "p.tally_quality, f.status, f.message, p.sha256 "
-        f"FROM pages p JOIN fields f ON f.page = p.id WHERE {some} "
+        "SELECT p.file, p.number, f.field, f.boxes, f.count, r.count AS reconciled, "
+        "MIN(r.holds) OVER (PARTITION BY p.id) AS holds, f.confidence, "
+        "r.proba AS reconciled_proba, p.tally_quality, f.status, f.message, p.sha256 "
+        f"FROM pages p JOIN fields f ON f.page = p.id {JOINED} WHERE {some} "
         + ("" if replaced else "AND p.sha256 IN (SELECT sha256 FROM files) ")
         + "ORDER BY p.id, f.place"
     )
-    for row in ask_typed(store, ask, run.id, last, until):
-        file, number, name, boxes, count, *rest, sha256 = row
-        said = edits.get((sha256, number, name), [])
-        final = final_count(count, None, said)[0]
-        yield file, number, name, boxes, count, None, final, *rest, sha256
+    for row in ask_typed(store, ask, shown, run.id, last, until):
+        file, number, name, boxes, count, mended, holds, sure, proba, *rest = row
+        said = edits.get((rest[-1], number, name), [])
+        final = final_count(count, settled(mended, proba, holds), said)[0]
+        yield file, number, name, boxes, count, mended, final, sure, proba, *rest
 
 
 def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """Scans of the example form, and a reader of them."""
 
+import sqlite3
+
 import cv2
 import pytest
 
@@ -25,3 +27,22 @@ def scans(tmp_path, made):
     for path, page in zip(paths, made.pages, strict=True):
         cv2.imwrite(str(path), page)
     return paths
+
+
+@pytest.fixture
+def tamper():
+    return _tamper
+
+
+def _tamper(path, statement):
+    """Change a store as somebody would who knows SQLite: triggers out and in again."""
+    base = sqlite3.connect(path)
+    ask = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
+    triggers = base.execute(ask).fetchall()
+    for name, _ in triggers:
+        base.execute(f"DROP TRIGGER {name}")
+    base.execute(statement)
+    for _, sql in triggers:
+        base.execute(sql)
+    base.commit()
+    base.close()

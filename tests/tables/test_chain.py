@@ -20,6 +20,15 @@ ROWS = {
 }
 # computed by the first version that made stores
 END = "7a840378972e9a22e7d9264eb24505ab9d4dde51ec974fc62768c06f35ceb35a"
+RECONCILED = (
+    "INSERT INTO reconciled VALUES (1, 1, NULL, NULL, NULL), (1, 0, 123, 0.5, 0.25)"
+)
+LATER = {
+    "reconciliations": "(1, 1, '{}', 'today')",
+    "sheets": "(1, 1, 1, 'today')",
+}
+# computed by version 2
+LATER_END = "d6a98c3dedfe3d60d34575d3a6851d6e8011bd4f407147849076e5bc204b6712"
 
 
 @pytest.fixture
@@ -36,6 +45,15 @@ def base(tmp_path):
 
 def test_the_hash_is_what_it_always_was(base):
     assert chain_end(base) == (4, END)
+    assert list(broken_links(base)) == []
+
+
+def test_the_hash_of_what_was_reconciled_is_what_it_always_was(base):
+    base.execute(RECONCILED)
+    for kind, values in LATER.items():
+        base.execute(f"INSERT INTO {kind} VALUES {values}")
+        add_link(base, kind, 1)
+    assert chain_end(base) == (6, LATER_END)
     assert list(broken_links(base)) == []
 
 

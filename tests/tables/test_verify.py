@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sqlite3
 
 import cv2
 import pandas as pd
@@ -49,20 +48,6 @@ def problems(path):
         return list(verify(store))
 
 
-def tamper(path, statement):
-    """Change a store as somebody would who knows SQLite: triggers out and in again."""
-    base = sqlite3.connect(path)
-    ask = "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'"
-    triggers = base.execute(ask).fetchall()
-    for name, _ in triggers:
-        base.execute(f"DROP TRIGGER {name}")
-    base.execute(statement)
-    for _, sql in triggers:
-        base.execute(sql)
-    base.commit()
-    base.close()
-
-
 def test_nothing_is_wrong_with_an_untouched_store(path):
     assert problems(path) == []
 
@@ -87,7 +72,7 @@ def test_nothing_is_wrong_with_an_untouched_store(path):
         ),
     ],
 )
-def test_rows_that_were_altered(path, statement, found):
+def test_rows_that_were_altered(path, statement, found, tamper):
     tamper(path, statement)
     with Store(path) as store:
         told = list(verify(store, images=False))
@@ -115,7 +100,7 @@ def test_rows_that_were_altered(path, statement, found):
         ),
     ],
 )
-def test_values_of_types_that_are_never_written(path, statement, told):
+def test_values_of_types_that_are_never_written(path, statement, told, tamper):
     tamper(path, statement)
     with Store(path) as store:
         with pytest.raises(StoreError, match=told) as error:
@@ -168,7 +153,7 @@ def test_a_changed_model(path):
     assert "cannot be read" in found
 
 
-def rewrite(path):
+def rewrite(path, tamper):
     """Make the whole chain anew after a change, as whoever can write could."""
     tamper(path, "UPDATE fields SET count = 1 WHERE page = 2 AND place = 0")
     with Store(path) as store:
@@ -181,7 +166,7 @@ def rewrite(path):
         store.base.execute(trigger[0][0])
 
 
-def test_a_hash_noted_long_ago(path, scans, reader):
+def test_a_hash_noted_long_ago(path, scans, reader, tamper):
     with Store(path) as store:
         links, noted = store.end()
     read_to_store(reader, scans, path)
@@ -191,7 +176,7 @@ def test_a_hash_noted_long_ago(path, scans, reader):
         assert list(verify(store, expect="0" * 64)) == []  # when it was empty
         with pytest.raises(StoreError, match="expect: expected the 64 hexadecimal"):
             list(verify(store, expect=noted[:12]))
-    rewrite(path)
+    rewrite(path, tamper)
     with Store(path) as store:
         assert list(verify(store)) == []  # the new chain is whole
         (found,) = verify(store, expect=noted)

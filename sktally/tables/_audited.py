@@ -1,0 +1,91 @@
+"""Learn how often sums are off on paper from what audits have read.
+
+Comes in: a store with audit readings. Goes out: shares of slips. Corrections and
+second entries do not count: they are made where something looked wrong, and sums that
+do not hold look wrong. An audit draws its sheets, whatever is on them.
+"""
+
+from __future__ import annotations
+
+from sktally.exceptions import StoreError
+from sktally.tables._records import Run
+from sktally.tables._sheets import check_sums
+from sktally.tables._store import Store
+from sktally.tables._values import Edit, edits_of
+from sktally.votes import SumSlips, fit_slips
+
+__all__ = ["audited_slips"]
+
+# With one sum on each, and all of them holding, fewer sheets would not tell the share
+# of slips that `SumSlips` guesses, 0.06, from none (rule of three: 3 / 50).
+_MIN_SHEETS = 50
+
+
+def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
+    """Learn how often sums are off from sheets that audits have read whole.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+    run : Run, optional
+        Whose form and pages; by default the one last read in.
+
+    Returns
+    -------
+    slips : SumSlips
+        See `sktally.votes.fit_slips`.
+    n_sheets : int
+        Sheets that it rests on: of each, an audit has read every field that a sum
+        binds. A field that cannot be read, or that two people read differently, leaves
+        out the sums that it takes part in.
+
+    Raises
+    ------
+    StoreError
+        If there are fewer than 50 such sheets, or the form has no sums.
+
+    See Also
+    --------
+    import_edits : Adds readings of the purpose "audit".
+    reconcile_store : Reconciles by them.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> from sktally.tables import Store, audited_slips
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/votes.sqlite"
+    >>> _ = read_to_store(load_reader("example"), [], path)
+    >>> with Store(path) as store:
+    ...     audited_slips(store)
+    Traceback (most recent call last):
+    sktally.exceptions.StoreError: ... expected at least 50 sheets ..., got 0...
+    >>> folder.cleanup()
+    """
+    run = run or store.run()
+    sums = check_sums(run)
+    bound = list(dict.fromkeys(n for total in sums for n in (total, *sums[total])))
+    ask = (
+        "WHERE purpose = 'audit' AND EXISTS (SELECT 1 FROM pages p WHERE p.run = ? AND "
+        "p.sha256 = edits.sha256 AND p.number = edits.number)"
+    )
+    sheets: dict[tuple[str, int], dict[str, int]] = {}
+    for (sha256, number, name), edits in edits_of(store, ask, run.id).items():
+        sheets.setdefault((sha256, number), {})[name] = _agreed(edits)
+    whole = [[s[n] for n in bound] for s in sheets.values() if {*bound} <= {*s}]
+    if len(whole) < _MIN_SHEETS:
+        raise StoreError(
+            f"{store.path}: expected at least {_MIN_SHEETS} sheets of run {run.id} of "
+            f"which audits have read all of {', '.join(bound)}, got {len(whole)}; "
+            "import more readings of purpose audit, or give shares of slips"
+        )
+    return fit_slips(whole, bound, sums), len(whole)
+
+
+def _agreed(edits: list[Edit]) -> int:
+    """Return what all people who read a field read last, or -1."""
+    last = {edit.count for edit in {edit.who: edit for edit in edits}.values()}
+    (count, *others) = last
+    return -1 if others or count is None else count

@@ -1,0 +1,75 @@
+"""A store that version 1 wrote is a store."""
+
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from sktally import StoreError
+from sktally.tables import (
+    Store,
+    _schema,
+    reconcile_store,
+    show_page,
+    store_table,
+    verify,
+)
+
+STORE_1 = Path(__file__).parents[1] / "data" / "store_1.sqlite"
+# as `make_store_1.py` printed it
+END = "b9c56a6b72a75eb2abcdb4d329df13a3b7f96d09eb34344b801a60b36c57cbc8"
+
+
+@pytest.fixture
+def path(tmp_path):
+    return Path(shutil.copy(STORE_1, tmp_path / "votes.sqlite"))
+
+
+def version(path):
+    base = sqlite3.connect(path)
+    found = base.execute("PRAGMA user_version").fetchone()[0]
+    base.close()
+    return found
+
+
+def test_it_is_brought_to_this_version_and_keeps_its_hashes(path):
+    assert version(path) == 1
+    with Store(path) as store:
+        assert store.end() == (6, END)
+        assert list(verify(store, images=False, expect=END)) == []
+        table = store_table(store)
+    assert version(path) == _schema.VERSION
+    assert table["count"].tolist() == [12, 30, 42, 12, 30, 48, 12, 31, 42]
+    assert table["final"].tolist() == [12, 30, 42, 12, 30, 48, 12, 30, 42]
+    assert table["reconciled"].isna().all() and table["reconciled_proba"].isna().all()
+    with Store(path) as store:  # once more, with nothing to do
+        assert store.end() == (6, END)
+
+
+def test_it_is_reconciled(path):
+    assert reconcile_store(path).done == 3
+    with Store(path) as store:
+        table = store_table(store)
+        assert list(verify(store, images=False, expect=END)) == []
+        with pytest.raises(StoreError, match="gone or changed; put it back"):
+            show_page(store, "station_0.png")  # its scans never were
+    assert table["reconciled"].tolist()[:6] == [12, 30, 42, 12, 30, 42]
+    assert table["final"].tolist()[-3:] == [12, 30, 42]  # the correction stays
+
+
+def test_one_that_was_altered_is_left_as_it_is(path):
+    base = sqlite3.connect(path)
+    base.execute("DROP TRIGGER pages_update")
+    base.close()
+    with pytest.raises(StoreError, match="pages_update differ; somebody changed them"):
+        Store(path)
+    assert version(path) == 1
+
+
+def test_one_that_cannot_be_written(path, monkeypatch):
+    monkeypatch.setattr(_schema.os, "access", lambda *_: False)
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="version 1, to be .* copy it to where"):
+        Store(path)
+    assert path.read_bytes() == before
