@@ -40,6 +40,7 @@ _EXPORTS = {
     "sktally.pages": ["learn_form", "list_pages", "read_page", "register_page"],
     "sktally.persist": ["load_model", "load_reader", "save_model"],
     "sktally.tables": ["read_tallies", "read_to_store"],
+    "sktally.totals": ["draw_audit", "estimate"],
     "sktally.votes": [
         "VoteCountAggregator",
         "count_accuracy",
