@@ -30,14 +30,14 @@ def listed(names: Iterable[object], n_shown: int = 3) -> str:
 
 def sheet_names(values: Iterable[object], what: str, *, repeats: bool = False) -> list:
     """Return names as texts; missing ones, repeated ones and none at all raise."""
-    found = list(values)
-    missing = [i for i, value in enumerate(found) if pd.isna(value)]  # type: ignore[call-overload]
-    if missing:
+    found = values.tolist() if isinstance(values, pd.Index) else list(values)
+    missing = np.flatnonzero(pd.isna(np.fromiter(found, object, len(found))))
+    if len(missing):
         raise TallyError(
             f"{what}: expected a name for every sheet, got none in row "
             f"{listed(missing)}; name the sheets, unread ones too"
         )
-    names = [str(value) for value in found]
+    names = list(map(str, found))
     if not names:
         raise TallyError(f"{what}: expected at least one sheet, got none")
     if not repeats and len(set(names)) < len(names):
@@ -62,9 +62,10 @@ def by_sheet(table: object, what: str, *, repeats: bool = False) -> pd.DataFrame
             f"{what}: expected a DataFrame with a row for each sheet, got "
             f"{type(table).__name__}"
         )
-    names = table["sheet"] if "sheet" in table else table.index
+    names = pd.Index(table["sheet"]) if "sheet" in table else table.index
     found = table.drop(columns="sheet") if "sheet" in table else table
-    index = pd.Index(sheet_names(names, what, repeats=repeats), name="sheet")
+    names = sheet_names(names, what, repeats=repeats)
+    index = pd.Index(names, dtype=object, name="sheet")
     return found.set_axis(index, axis=0)
 
 
@@ -75,7 +76,9 @@ def numbers(table: pd.DataFrame, name: str, what: str) -> npt.NDArray[np.float64
             f"{what}: no column {name!r}; its columns: {listed(table.columns, 12)}"
         )
     try:
-        column = table[name].astype("Float64")
+        column = table[name]
+        if column.dtype not in (np.float64, np.int64):
+            column = column.astype("Float64")
     except (TypeError, ValueError):
         raise TallyError(
             f"{what}, column {name!r}: expected numbers, got {table[name].dtype}"

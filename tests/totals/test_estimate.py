@@ -76,7 +76,7 @@ def test_unequal_draws_are_unbiased_by_their_probabilities():
     read = pd.DataFrame({"ana": paper * rng.uniform(0.7, 1.2, 30)})
     size = rng.uniform(1, 5, 30)
     found, variances = [], []
-    for seed in range(500):
+    for seed in range(250):
         draw = draw_audit(read, 8, method="unequal", size=size, random_state=seed)
         at = [int(name) for name in draw.names]
         audit = draw.with_readings(pd.DataFrame({"ana": paper[at]}, draw.names))
@@ -86,7 +86,7 @@ def test_unequal_draws_are_unbiased_by_their_probabilities():
     truth = (paper - read["ana"]).sum()
     error = np.std(found) / np.sqrt(len(found))
     assert abs(np.mean(found) - truth) < 4 * error
-    assert np.mean(variances) == pytest.approx(np.var(found), rel=0.2)
+    assert np.mean(variances) == pytest.approx(np.var(found), rel=0.3)
 
 
 def test_by_hand():
