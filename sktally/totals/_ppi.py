@@ -37,6 +37,7 @@ def ppi_regression(
     tuning: float | str = "power",
     population: str = "model",
     level: float = 0.95,
+    audit_only: bool = False,
 ) -> pd.DataFrame:
     """Regress an outcome that machines read for all sheets and people for some.
 
@@ -67,14 +68,17 @@ def ppi_regression(
         regression over these sheets, whose intervals are shorter.
     level : float, default=0.95
         Coverage of intervals.
+    audit_only : bool, default=False
+        Whether to add what the audit says without the machine.
 
     Returns
     -------
     DataFrame
         ``term``, ``estimate``, ``std_error``, ``lower``, ``upper``, ``n_audited`` and
-        ``n_frame`` sheets, ``machine`` (the coefficient without an audit),
-        ``audit_only`` (with nothing else), ``trust`` (the factor) and ``unseen``, the
-        share of the variance allowed for rare errors, as in `estimate`.
+        ``n_frame`` sheets, ``machine`` (the coefficient without an audit), ``trust``
+        (the factor) and ``unseen``, the share of the variance allowed for rare
+        errors; ``audit_only``, ``audit_only_lower``, ``audit_only_upper`` last, if
+        asked for. As in `estimate`.
 
     Raises
     ------
@@ -126,45 +130,58 @@ def ppi_regression(
         check_range("tuning", tuning, 0, 1)
     data = _data(audit, table, hand, machine, x, family)
     design = Design(audit)
-    trust = 1.0 if isinstance(tuning, str) else float(tuning)
+    law = population == "model"
+    trust = float(tuning) if not isinstance(tuning, str) else _power(data, design)
+    table = pd.DataFrame({"term": ["constant", *x]})
+    main = _intervals(data, design, trust, law, level)
+    shown = ("estimate", "std_error", "lower", "upper")
+    table = table.assign(**{name: main[name] for name in shown})
+    table = table.assign(
+        n_audited=len(audit),
+        n_frame=audit.n_frame,
+        machine=data.solve_machine(),
+        trust=trust,
+        unseen=main["unseen"],
+    )
+    if audit_only:
+        alone = _intervals(data, design, 0.0, law, level)
+        table["audit_only"] = alone["estimate"]
+        table["audit_only_lower"] = alone["lower"]
+        table["audit_only_upper"] = alone["upper"]
+    return table
+
+
+def _intervals(
+    data: _Data, design: Design, trust: float, law: bool, level: float
+) -> dict[str, Floats]:
+    """Return coefficients and their intervals at some trust in the machine."""
     fitted = data.solve(trust)
-    if isinstance(tuning, str):
-        trust = _power(data, fitted, design)
-        fitted = data.solve(trust)
     by_hand, by_machine, leverage = data.scores(fitted, trust)
-    alone, machine_only = data.solve(0.0), data.solve_machine()
     # as HC3 of MacKinnon and White (1985)
     errors = (by_hand - trust * by_machine[data.at]) / (1 - leverage.clip(max=0.9))
-    n, width = by_hand.shape
-    rows = []
-    for j, term in enumerate(["constant", *x]):
+    n, width = errors.shape
+    variance, unseen_share, reach = (np.zeros(width) for _ in range(3))
+    for j in range(width):
         parts = design.products(errors[:, j], errors[:, j])
-        seen = parts.sum()
         rare = trust**2 * unseen(by_machine[:, j], design, len(by_machine))
-        law = design.total(by_hand[:, j] ** 2) if population == "model" else 0.0
-        error = float(np.sqrt(seen + rare + law))
-        reach = error * design.quantile(parts, level, n - 1, width - 1)
-        rows.append(
-            {
-                "term": term,
-                "estimate": fitted[j],
-                "std_error": error,
-                "lower": fitted[j] - reach,
-                "upper": fitted[j] + reach,
-                "n_audited": n,
-                "n_frame": audit.n_frame,
-                "machine": machine_only[j],
-                "audit_only": alone[j],
-                "trust": trust,
-                "unseen": rare / (seen + rare + law) if rare else 0.0,
-            }
-        )
-    return pd.DataFrame(rows)
+        variance[j] = parts.sum() + rare
+        if law:
+            variance[j] += design.total(by_hand[:, j] ** 2)
+        unseen_share[j] = rare / variance[j] if rare else 0.0
+        reach[j] = design.quantile(parts, level, n - 1, width - 1)
+    error = np.sqrt(variance)
+    return {
+        "estimate": fitted,
+        "std_error": error,
+        "lower": fitted - reach * error,
+        "upper": fitted + reach * error,
+        "unseen": unseen_share,
+    }
 
 
-def _power(data: _Data, fitted: Floats, design: Design) -> float:
+def _power(data: _Data, design: Design) -> float:
     """Return the trust that makes the variances smallest, each in its own unit."""
-    by_hand, by_machine, _ = data.scores(fitted, 1.0)
+    by_hand, by_machine, _ = data.scores(data.solve(1.0), 1.0)
     above = below = 0.0
     for j in range(by_hand.shape[1]):
         hand, machine = by_hand[:, j], by_machine[:, j]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from sktally.totals._audit import AuditDraw
 
@@ -78,7 +78,7 @@ class Design:
         else:
             degrees = float(free.sum())
         degrees = max(min(degrees, at_most) - used, 1.0)
-        return float(t.ppf((1 + level) / 2, degrees))
+        return float(stdtrit(degrees, (1 + level) / 2))
 
 
 def unseen(values: Floats, design: Design, n_sheets: int) -> float:

@@ -59,7 +59,9 @@ def test_the_audit_alone_is_least_squares_with_its_sandwich():
     inverse = np.linalg.inv(x.T @ x)
     fitted = inverse @ x.T @ audited["paper"]
     np.testing.assert_allclose(found["estimate"], fitted)
-    np.testing.assert_allclose(found["audit_only"], fitted)
+    other = ppi_regression(draw, table, **NAMES, population="frame", audit_only=True)
+    np.testing.assert_allclose(other["audit_only_lower"], found["lower"])
+    np.testing.assert_allclose(other["audit_only"], fitted)
     left = audited["paper"].to_numpy() - x @ fitted
     hat = np.sum(x @ inverse * x, axis=1)
     moved = (left / (1 - hat))[:, None] * x @ inverse
