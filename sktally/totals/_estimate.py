@@ -88,7 +88,7 @@ def estimate(
     -------
     DataFrame
         ``what``, ``estimate``, ``std_error``, ``lower``, ``upper``, ``n_audited``,
-        ``n_wrong`` (audited sheets that the machine misread), ``n_frame`` sheets,
+        ``n_wrong`` (audited sheets misread or not read), ``n_frame`` sheets,
         ``machine`` (the figure without an audit, unread as 0), ``trust`` (the factor)
         and ``unseen`` (share of the variance allowed for errors that the audit may
         have missed); the column `by` first, if asked for, and ``audit_only``,

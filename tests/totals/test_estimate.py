@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -162,6 +163,39 @@ def test_every_design_puts_a_biased_machine_right(method):
     alone = table["audit_only_upper"] - table["audit_only_lower"]
     assert np.all(width < alone / 2)
     assert np.all(table["trust"] > 0.8)
+
+
+def test_groups_have_rows_of_their_own():
+    paper, read = election()
+    read["half"] = ["a", "b"] * 200
+    draw = draw_audit(read, 120, method="stratified", strata="half", random_state=2)
+    audit = draw.with_readings(paper.loc[draw.names])
+    table = estimate(audit, read, of=["ana", "ben"], by="half", upper="voters")
+    assert table["half"].tolist() == ["a", "a", "b", "b"]
+    assert table["n_frame"].tolist() == [200] * 4
+    assert table["n_audited"].tolist() == [60] * 4
+    truth = paper.groupby(read["half"]).sum().to_numpy().ravel()
+    assert np.all((table["lower"] < truth) & (truth < table["upper"]))
+    whole = estimate(audit, read, of=["ana", "ben"], method="difference")
+    parts = estimate(audit, read, of=["ana", "ben"], by="half", method="difference")
+    sums = parts.groupby("what", sort=False)["estimate"].sum()
+    np.testing.assert_allclose(sums, whole["estimate"])
+
+
+@pytest.mark.parametrize("interval", ["normal", "bounded"])
+def test_intervals_hold_over_many_audits_of_rare_errors(interval):
+    paper, read = election(accuracy=0.97)
+    truth, held = paper["ana"].sum(), 0
+    for seed in range(80):
+        draw = draw_audit(read, 80, random_state=seed)
+        audit = draw.with_readings(paper.loc[draw.names])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TallyWarning)
+            row = estimate(
+                audit, read, of=["ana"], upper="voters", interval=interval
+            ).iloc[0]
+        held += row["lower"] <= truth <= row["upper"]
+    assert held >= 71  # of 80 at 95 %, fewer once in a hundred times
 
 
 def test_a_worthless_machine_is_not_trusted():
