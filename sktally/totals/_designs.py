@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sktally._validate import check_choice
 from sktally.exceptions import TallyError
@@ -88,11 +89,13 @@ def draw_strata(
     rng: np.random.Generator,
 ) -> tuple[npt.NDArray[np.int64], Floats]:
     """Return positions drawn without replacement in each stratum, and probabilities."""
+    code, names = pd.factorize(strata)
+    members = np.split(np.argsort(code, kind="stable"), np.cumsum(np.bincount(code)))
     chosen, probability = [], []
-    for name, number in numbers.items():
-        members = np.flatnonzero(strata == name)
-        chosen.append(rng.permutation(members)[:number])
-        probability.append(np.full(number, number / len(members)))
+    for name, sheets in zip(names, members, strict=False):  # an empty one comes last
+        number = numbers[name]
+        chosen.append(rng.permutation(sheets)[:number])
+        probability.append(np.full(number, number / len(sheets)))
     order = rng.permutation(sum(numbers.values()))
     return np.concatenate(chosen)[order], np.concatenate(probability)[order]
 

@@ -231,7 +231,7 @@ def _groups(
 ) -> Iterator[tuple[object, Group]]:
     """Yield each group with its sheets; one without enough audited sheets raises."""
     if by is None:
-        yield None, Group.of(np.ones(len(table), bool), counts.at)
+        yield None, Group(np.arange(len(table)), np.ones(len(counts.at), bool))
         return
     if by not in table:
         raise TallyError(f"by: no column {by!r} in read")
@@ -240,7 +240,10 @@ def _groups(
             f"by: {by!r} is missing for {listed(table.index[table[by].isna()])}"
         )
     code, labels = pd.factorize(table[by], sort=True)
-    groups = [Group.of(code == i, counts.at) for i in range(len(labels))]
+    ends = np.cumsum(np.bincount(code))[:-1]
+    members = np.split(np.argsort(code, kind="stable"), ends)
+    drawn = code[counts.at]
+    groups = [Group(sheets, drawn == i) for i, sheets in enumerate(members)]
     few = [
         label
         for label, group in zip(labels, groups, strict=True)

@@ -28,7 +28,7 @@ def row_of(
         counts.multiples(quantity.denominator) != 0
     )
     differ = (counts.hand != counts.machine[counts.at])[:, needed].any(axis=1)
-    raw = (counts.raw * group.all[:, None]).sum(axis=0)
+    raw = counts.raw[group.all].sum(axis=0)
     above = float(raw @ counts.multiples(quantity.numerator))
     below = float(raw @ counts.multiples(quantity.denominator))
     if quantity.denominator is not None:

@@ -15,24 +15,25 @@ from sktally.totals._variance import Design, unseen
 
 __all__ = ["Group", "Solved", "rescaled", "solve", "solve_bounded"]
 
-Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Sheets that count, of the frame (`all`) and of those audited (`drawn`)."""
+    """Sheets that count: where in the frame, and which of those audited."""
 
-    all: Mask
-    drawn: Mask
-    n_frame: int
-    n_audited: int
+    all: npt.NDArray[np.int64]
+    drawn: npt.NDArray[np.bool_]
 
-    @classmethod
-    def of(cls, sheets: Mask, at: npt.NDArray[np.int64]) -> Group:
-        """Return the group of some sheets of the frame."""
-        drawn = sheets[at]
-        return cls(sheets, drawn, int(sheets.sum()), int(drawn.sum()))
+    @property
+    def n_frame(self) -> int:
+        """Number of its sheets."""
+        return len(self.all)
+
+    @property
+    def n_audited(self) -> int:
+        """Number of its audited sheets."""
+        return int(self.drawn.sum())
 
 
 @dataclass(frozen=True)
@@ -69,13 +70,12 @@ def _sums(quantity: Quantity, counts: Inputs, group: Group) -> _Sums:
         ]
     )
     drawn = group.drawn[:, None]
-    frame = counts.machine @ times
+    machine = counts.machine[counts.at] @ times * drawn
     known = counts.known[group.all].sum(axis=0) @ times
     if quantity.denominator is None:
         known[1] = 1.0
-    return _Sums(
-        counts.hand @ times * drawn, frame[counts.at] * drawn, frame[group.all], known
-    )
+    frame = counts.machine[group.all] @ times
+    return _Sums(counts.hand @ times * drawn, machine, frame, known)
 
 
 def solve(

@@ -16,7 +16,7 @@ NAMES = [f"s{i:02d}" for i in range(40)]
 REGIONS = ["north"] * 20 + ["south"] * 15 + ["west"] * 5
 
 
-N_DRAWS = 250
+N_DRAWS = 150
 TWO = {"sheet": ["a", "b"], "stratum": "all", "probability": 0.5, "order": [1, 2]}
 
 
