@@ -39,11 +39,13 @@ class Election:
     """One election: `paper` and `read` have a row for each sheet.
 
     `read` has the voters registered, the region and the income of the place beside
-    what the machine read.
+    what the machine read. `upper` is the column of the most a count can be, if that
+    is to be used.
     """
 
     paper: pd.DataFrame
     read: pd.DataFrame
+    upper: str | None
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,13 @@ class Setting:
     n_sheets: int = 1000
     n_audited: int = 200
     batch: int = 25
+    upper: str | None = "voters"
 
     def __str__(self) -> str:
         return (
             f"{self.accuracy:.1%} of counts right, margin {self.margin:.0%}, "
             f"{self.design} draw of {self.n_audited} out of {self.n_sheets} sheets"
+            + ("" if self.upper else ", voters unknown")
         )
 
 
@@ -79,7 +83,7 @@ def elections(setting: Setting, n: int, faults: np.ndarray, rng: np.random.Gener
         read = _count(np.where(luck < factor * chance, other, cells))
         unread = rng.random(doubt.shape) < 0.01 * doubt
         for i in range(len(read)):
-            yield _tables(made, read[i], unread[i], i)
+            yield Election(*_tables(made, read[i], unread[i], i), setting.upper)
 
 
 def _paper(setting: Setting, n: int, rng: np.random.Generator) -> dict:
@@ -140,7 +144,7 @@ def _factor(cells, other, needed, setting: Setting) -> float:
     return float(np.quantile(needed, 1 - setting.accuracy))
 
 
-def _tables(made: dict, read: np.ndarray, unread: np.ndarray, i: int) -> Election:
+def _tables(made: dict, read: np.ndarray, unread: np.ndarray, i: int) -> tuple:
     names = np.arange(len(read)).astype(str).tolist()
     index = pd.Index(names, dtype=object, name="sheet")
     paper = pd.DataFrame(made["counts"][i].astype(float), index, FIELDS)
@@ -149,4 +153,4 @@ def _tables(made: dict, read: np.ndarray, unread: np.ndarray, i: int) -> Electio
     table["voters"] = made["voters"][i].astype(float)
     table["income"] = made["income"][i]
     table["region"] = np.where(np.arange(len(read)) < 0.3 * len(read), "a", "b")
-    return Election(paper, table)
+    return paper, table
