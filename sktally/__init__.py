@@ -40,7 +40,13 @@ _EXPORTS = {
     "sktally.pages": ["learn_form", "list_pages", "read_page", "register_page"],
     "sktally.persist": ["load_model", "load_reader", "save_model"],
     "sktally.tables": ["read_tallies", "read_to_store"],
-    "sktally.totals": ["TranscriptionRiskPlan", "review_order", "vote_totals"],
+    "sktally.totals": [
+        "TranscriptionRiskPlan",
+        "draw_audit",
+        "estimate",
+        "review_order",
+        "vote_totals",
+    ],
     "sktally.votes": [
         "ReadingContract",
         "ShiftMonitor",
