@@ -2,8 +2,8 @@
 
 Comes in: tallies as `_tallies.py` cuts them. Goes out: five-fold by page, what a reader
 says of every page that was fitted on the other folds, as the part `twelve` of paper.py
-fits one: a network, or with --ensemble the mean of four, two of each view. They heed which
-class stands where (`place_prior`): on pages 1-250 the log loss of counts was smaller.
+fits one: a network, or with --ensemble the mean of four, two of each view. Which class
+stands where is heeded (`place_prior`): on pages 1-250 the log loss of counts was less.
 """
 
 from __future__ import annotations
