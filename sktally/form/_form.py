@@ -21,6 +21,7 @@ from sktally.form._parts import (
     TallyField,
     TallyReference,
 )
+from sktally.form._sums import sum_problems
 from sktally.form._toml import all_mistakes, read_toml, write_toml
 
 __all__ = ["TallyForm"]
@@ -100,16 +101,7 @@ class TallyForm(FormPart):
                 "[reference] made by `sktally form learn`"
             )
         problems += self._unspread()
-        known = set(self.field_names)
-        for total, parts_ in self.sums.items():
-            for name in (total, *parts_):
-                if name not in known:
-                    problems.append(
-                        f"sums.{total}: no field {name!r}; fields are "
-                        f"{', '.join(self.field_names)}"
-                    )
-            if total in parts_ or len(parts_) == 0:
-                problems.append(f"sums.{total}: needs parts other than itself")
+        problems += sum_problems(self.sums, self.field_names)
         problems += self._outside()
         if problems:
             raise ValueError("\n".join(problems))

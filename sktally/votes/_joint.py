@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sktally.exceptions import TallyError
+from sktally.form._sums import sum_problems
 from sktally.votes._best import best_reading
 from sktally.votes._graph import Rule, solve
 from sktally.votes._posterior import CountPosterior
@@ -139,17 +140,8 @@ def prepare(
 
 
 def _rules(names: list[str], sums: Mapping[str, Sequence[str]]) -> list[Rule]:
-    for total, parts in sums.items():
-        for name in (total, *parts):
-            if name not in names:
-                raise TallyError(
-                    f"sums.{total}: no field {name!r}; fields are {', '.join(names)}"
-                )
-        if total in parts or not parts or len({*parts}) < len(parts):
-            raise TallyError(
-                f"sums.{total}: expected parts other than itself, each once, got "
-                f"{', '.join(parts) or 'none'}"
-            )
+    for problem in sum_problems(sums, names):
+        raise TallyError(problem)
     at = {name: i for i, name in enumerate(names)}
     return [(at[t], tuple(at[part] for part in parts)) for t, parts in sums.items()]
 

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
+from sktally.form._sums import sum_problems
 
 __all__ = ["SLIP_TYPES", "SumSlips", "fit_slips", "slip_type"]
 
@@ -176,13 +177,10 @@ def fit_slips(
             f"counts: expected shape (n_sheets, {len(names)}), one column for each "
             f"field, got {written.shape}"
         )
+    for problem in sum_problems(sums, names):
+        raise TallyError(problem)
     seen: list[str] = []
     for total, parts in sums.items():
-        for name in (total, *parts):
-            if name not in names:
-                raise TallyError(
-                    f"sums.{total}: no field {name!r}; fields are {', '.join(names)}"
-                )
         sum_, others = (
             written[:, names.index(total)],
             written[:, [names.index(part) for part in parts]],

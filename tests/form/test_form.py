@@ -115,6 +115,8 @@ boxes = [[1, 2, 3, 4]]
         ({"sums": {"x": ["z"]}}, r"sums.x: no field 'z'; fields are x, y"),
         ({"sums": {"x": ["x"]}}, r"needs parts other than itself"),
         ({"sums": {"x": []}}, r"needs parts other than itself"),
+        ({"sums": {"x": ["y", "y"]}}, r"sums.x: needs parts .* each once, got y, y"),
+        ({"sums": {"x": ["y"], "y": ["x"]}}, r"part of its own parts, as in [xy] of"),
         (
             {"fields": [*MINIMAL["fields"], MINIMAL["fields"][0]]},
             r"field name 'x' is used 2x",

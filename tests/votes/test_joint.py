@@ -156,8 +156,8 @@ def test_too_many_circles_are_told():
     ("sums", "message"),
     [
         ({"all": ["a", "z"]}, "sums.all: no field 'z'"),
-        ({"all": ["all"]}, "sums.all: expected parts other than itself"),
-        ({"all": []}, "sums.all: expected parts other than itself"),
+        ({"all": ["all"]}, "sums.all: needs parts other than itself"),
+        ({"all": []}, "sums.all: needs parts other than itself"),
         ({"all": ["a", "a"]}, "each once, got a, a"),
     ],
 )
