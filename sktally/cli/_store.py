@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -105,7 +106,7 @@ def _shares(text: str) -> SumSlips:
                 f"--slips: expected {'=SHARE, '.join(SLIP_TYPES)}=SHARE, of which "
                 f"those left out are guessed, got {part!r:.60}"
             )
-    return SumSlips(**shares)
+    return replace(SumSlips(), **shares)
 
 
 @click.command()

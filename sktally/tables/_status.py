@@ -6,6 +6,7 @@ from sktally.tables._records import Run
 from sktally.tables._sheets import reconciled_by, shown_reconciliation
 from sktally.tables._store import Store
 from sktally.tables._values import disagreements
+from sktally.votes import SLIP_TYPES
 
 __all__ = ["store_status"]
 
@@ -109,7 +110,8 @@ def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
     )
     for number, done in store.ask(ask, run.id):
         content = reconciled_by(store, number)
-        slips = ", ".join(f"{name} {s:.3g}" for name, s in content["slips"].items())
+        shares = content["slips"]
+        slips = ", ".join(f"{name} {shares[name]:.3g}" for name in SLIP_TYPES)
         audited = content.get("audited")
         learnt = "" if audited is None else f" (of {audited} audited sheets)"
         lines.append(

@@ -6,8 +6,9 @@ off, by type of slip. Where sums do not add up on paper, a reader must not mend 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ SLIP_TYPES = ("carry", "digit", "swap", "other")
 # As many slips of each type are added to those seen, and twice as many sums that hold:
 # the prior of Jeffreys for "does it hold", shared out among the types.
 _ADDED = 0.125
+_UNSEEN = 0.5  # so often each difference is taken to be seen beside
 _MAX_PLACES = 6
 _NEVER = 1e-6  # share of slips of any other kind, where it is said that there are none
 
@@ -41,6 +43,9 @@ class SumSlips:
     other : float, default=0.02
         Off by anything, all differences alike: a part left out, say. At least 1e-6 is
         reckoned with.
+    seen : mapping of int to int, optional
+        How often each difference, the sum less its parts, was seen on checked sheets.
+        Differences of one type are as frequent as that; all alike without.
 
     Notes
     -----
@@ -53,6 +58,7 @@ class SumSlips:
     digit: float = 0.01
     swap: float = 0.01
     other: float = 0.02
+    seen: Mapping[int, int] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         """Check that the shares are shares, and leave some for sums that hold."""
@@ -89,10 +95,10 @@ class SumSlips:
         """
         found = {0: 1 - self.share}
         for name in SLIP_TYPES[:3]:
-            sizes = _sizes(n_places)[name]
-            for size in sizes:
-                for sign in (-1, 1):
-                    found[sign * size] = getattr(self, name) / (2 * len(sizes))
+            signed = [sign * n for n in _sizes(n_places)[name] for sign in (-1, 1)]
+            often = np.array([self.seen.get(n, 0) + _UNSEEN for n in signed])
+            proba = getattr(self, name) * often / often.sum()
+            found.update(zip(signed, proba.tolist(), strict=True))
         kept = {d: p for d, p in sorted(found.items()) if p > 0}
         rest = max(self.other, _NEVER) / (2 * 10**n_places - 1)
         return np.array([*kept], np.int64), np.array([*kept.values()]), rest
@@ -179,18 +185,21 @@ def fit_slips(
         )
     for problem in sum_problems(sums, names):
         raise TallyError(problem)
-    seen: list[str] = []
+    seen: list[int] = []
     for total, parts in sums.items():
         sum_, others = (
             written[:, names.index(total)],
             written[:, [names.index(part) for part in parts]],
         )
         known = (sum_ >= 0) & (others >= 0).all(axis=1)
-        seen += [slip_type(int(d)) for d in (sum_ - others.sum(axis=1))[known]]
+        seen += (sum_ - others.sum(axis=1))[known].tolist()
     if not seen:
         raise TallyError(
             "fit_slips: expected sheets with all fields of a sum, got none; check some "
             "sheets, or take SumSlips() as it is"
         )
     n = len(seen) + 2 * len(SLIP_TYPES) * _ADDED
-    return SumSlips(**{t: (seen.count(t) + _ADDED) / n for t in SLIP_TYPES})
+    types = [slip_type(difference) for difference in seen]
+    shares = {name: (types.count(name) + _ADDED) / n for name in SLIP_TYPES}
+    counted = Counter(difference for difference in seen if difference)
+    return SumSlips(**shares, seen=dict(sorted(counted.items())))

@@ -194,6 +194,20 @@ def test_sums_that_never_fail_but_do():
     assert read.holds == {"a": 0} and read.consistent is None
 
 
+def test_differences_that_were_seen_are_the_likelier_slips():
+    sheets = [[3, 4, 7]] * 40 + [[30, 4, 44]] * 8 + [[30, 4, 24]]
+    slips = fit_slips(sheets, ["a", "b", "all"], {"all": ["a", "b"]})
+    assert slips.seen == {-10: 1, 10: 8}
+    differences, proba, _ = slips.kernel(3)
+    each = dict(zip(differences.tolist(), proba))
+    assert each[10] > 4 * each[-10] > 4 * each[1]
+    assert each[1] == each[-100]
+    # sizes share out what types are; how often each type is stays as it was
+    carry = sum(each[sign * n] for n in (1, 10, 100) for sign in (-1, 1))
+    assert carry == pytest.approx(slips.carry)
+    assert proba.sum() == pytest.approx(1 - slips.other)
+
+
 @pytest.mark.parametrize(
     "shares", [(-0.1, 0, 0, 0), (0.5, 0.5, 0, 0), (np.nan, 0, 0, 0)]
 )
