@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -80,12 +79,11 @@ def reconcile(
             say("stopped; the same command goes on")
             sys.exit(INTERRUPTED)
     if not quiet:
-        shares = ", ".join(f"{name} {s:.3g}" for name, s in vars(told.slips).items())
         learnt = f", of {told.audited} audited sheets" if told.audited else ""
         click.echo(
             f"reconciliation {told.number} of run {told.run}: {told.done} of "
             f"{number(told.pages, 'page')}, {told.before} of them before; slips: "
-            f"{shares}{learnt}",
+            f"{told.slips}{learnt}",
             err=True,
         )
 
@@ -106,7 +104,8 @@ def _shares(text: str) -> SumSlips:
                 f"--slips: expected {'=SHARE, '.join(SLIP_TYPES)}=SHARE, of which "
                 f"those left out are guessed, got {part!r:.60}"
             )
-    return replace(SumSlips(), **shares)
+    given = [shares.get(name, getattr(SumSlips(), name)) for name in SLIP_TYPES]
+    return SumSlips(*given)
 
 
 @click.command()

@@ -6,7 +6,6 @@ from sktally.tables._records import Run
 from sktally.tables._sheets import reconciled_by, shown_reconciliation
 from sktally.tables._store import Store
 from sktally.tables._values import disagreements
-from sktally.votes import SLIP_TYPES
 
 __all__ = ["store_status"]
 
@@ -110,8 +109,8 @@ def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
     )
     for number, done in store.ask(ask, run.id):
         content = reconciled_by(store, number)
-        shares = content["slips"]
-        slips = ", ".join(f"{name} {shares[name]:.3g}" for name in SLIP_TYPES)
+        numbers = {k: v for k, v in content["slips"].items() if isinstance(v, float)}
+        slips = ", ".join(f"{name} {share:.3g}" for name, share in numbers.items())
         audited = content.get("audited")
         learnt = "" if audited is None else f" (of {audited} audited sheets)"
         lines.append(

@@ -69,6 +69,10 @@ class SumSlips:
                 f"SumSlips: expected shares that sum to less than 1, got {self.share}"
             )
 
+    def __str__(self) -> str:
+        """Tell the shares by type, in one line."""
+        return ", ".join(f"{name} {getattr(self, name):.3g}" for name in SLIP_TYPES)
+
     @property
     def share(self) -> float:
         """Share of the sums that are off."""
