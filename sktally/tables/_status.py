@@ -109,7 +109,7 @@ def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
     )
     for number, done in store.ask(ask, run.id):
         content = reconciled_by(store, number)
-        numbers = {k: v for k, v in content["slips"].items() if isinstance(v, float)}
+        numbers = {k: v for k, v in content["slips"].items() if isinstance(v, int | float)}
         slips = ", ".join(f"{name} {share:.3g}" for name, share in numbers.items())
         audited = content.get("audited")
         learnt = "" if audited is None else f" (of {audited} audited sheets)"
