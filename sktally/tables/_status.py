@@ -109,8 +109,11 @@ def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
     )
     for number, done in store.ask(ask, run.id):
         content = reconciled_by(store, number)
-        numbers = {k: v for k, v in content["slips"].items() if isinstance(v, int | float)}
-        slips = ", ".join(f"{name} {share:.3g}" for name, share in numbers.items())
+        slips = ", ".join(
+            f"{name} {share:.3g}"
+            for name, share in content["slips"].items()
+            if isinstance(share, int | float)
+        )
         audited = content.get("audited")
         learnt = "" if audited is None else f" (of {audited} audited sheets)"
         lines.append(
