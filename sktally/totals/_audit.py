@@ -17,6 +17,7 @@ import pandas as pd
 
 from sktally._validate import check_choice
 from sktally.exceptions import TallyError
+from sktally.tables._csv import read_csv
 from sktally.totals._names import (
     by_sheet,
     listed,
@@ -156,9 +157,10 @@ class AuditDraw:
         Raises
         ------
         TallyError
-            If the file is of something else, such as a queue of doubtful sheets.
+            If the file is not there or of something else, such as a queue of doubtful
+            sheets.
         """
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_csv(path, dtype=str, keep_default_na=False)
         missing = [name for name in (*_COLUMNS, *_CONSTANT) if name not in table]
         if missing or not len(table):
             raise TallyError(

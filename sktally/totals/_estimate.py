@@ -178,6 +178,11 @@ def _listed(of: object, audit: AuditDraw) -> Sequence:
         raise TallyError(f"of: expected a list of fields or quantities, got {of!r}")
     if not found:
         raise TallyError("of: expected at least one field or quantity, got none")
+    wrong = [q for q in found if not isinstance(q, str | Quantity)]
+    if wrong:
+        raise TallyError(
+            f"of: expected names of fields, or quantities, got {wrong[0]!r}"
+        )
     return found
 
 
@@ -233,7 +238,7 @@ def _groups(
     if by is None:
         yield None, Group(np.arange(len(table)), np.ones(len(counts.at), bool))
         return
-    if by not in table:
+    if not isinstance(by, str) or by not in table:
         raise TallyError(f"by: no column {by!r} in read")
     if table[by].isna().any():
         raise TallyError(
