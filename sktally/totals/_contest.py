@@ -18,6 +18,7 @@ __all__ = ["Contest", "few", "make_contest", "to_floats", "whole_counts"]
 Ints = npt.NDArray[np.int64]
 
 _SHOWN = 5  # names in one message
+_MOST = 1e12  # votes of a sheet; sums stay exact
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,10 @@ def make_contest(
 
 def whole_counts(counts: Any, name: str) -> pd.DataFrame:
     """Return counts by sheet and candidate as nullable integers or raise."""
-    table = pd.DataFrame(counts)
+    try:
+        table = pd.DataFrame(counts)
+    except ValueError as error:
+        raise TallyError(f"{name}: expected a table, got {error}") from None
     if table.shape[1] < 2 or not len(table):
         raise TallyError(
             f"{name}: expected a row for each sheet and two candidates or more, got "
@@ -159,7 +163,7 @@ def _whole(table: pd.DataFrame, name: str) -> pd.DataFrame:
         ) from None
     known = ~np.isnan(values)
     bad = known & ((np.nan_to_num(values) % 1 != 0) | (values < 0))
-    bad |= np.isinf(values)
+    bad |= values > _MOST
     if bad.any():
         i, j = np.argwhere(bad)[0]
         raise TallyError(
@@ -173,9 +177,10 @@ def _whole(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _limits(bounds: Any, sheets: pd.Index) -> pd.Series:
     """Return the bound of each sheet of the list, which may be longer than `sheets`."""
-    if not isinstance(bounds, pd.Series) and len(bounds) != len(sheets):
+    shape = np.shape(bounds)
+    if not isinstance(bounds, pd.Series) and shape != (len(sheets),):
         raise TallyError(
-            f"bounds: expected one for each of {len(sheets)} sheets, got {len(bounds)};"
+            f"bounds: expected one for each of {len(sheets)} sheets, got shape {shape};"
             " give a Series with the names of the sheets as its index"
         )
     named = bounds if isinstance(bounds, pd.Series) else pd.Series(bounds, sheets)

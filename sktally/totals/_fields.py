@@ -120,12 +120,16 @@ def _weights(fields: pd.Series, weights: Mapping[str, float] | None) -> Floats:
     if unknown:
         raise TallyError(
             f"weights: expected names of fields, {few(fields.unique())}, got "
-            f"{few(sorted(unknown))}"
+            f"{few(sorted(unknown, key=str))}"
         )
-    given = np.array([*weights.values()], float)
+    try:
+        given = np.array([*weights.values()], float)
+    except (TypeError, ValueError):
+        given = np.array([np.nan])
     if not (np.isfinite(given) & (given >= 0)).all() or not given.any():
         raise TallyError(
-            f"weights: expected numbers of 0 or more, one above 0, got {given.tolist()}"
+            "weights: expected numbers of 0 or more, one above 0, got "
+            f"{[*weights.values()]}"
         )
     worth = {str(name): value for name, value in weights.items()}
     return np.array([worth.get(str(name), 0.0) for name in fields])

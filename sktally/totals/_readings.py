@@ -56,6 +56,8 @@ def checked_readings(
 
 def rows_of(lost: Iterable[object], sheets: pd.Index) -> npt.NDArray[np.int64]:
     """Return the rows of lost sheets, each once, or say which are unknown."""
+    if isinstance(lost, str):
+        raise TallyError(f"lost: expected a list of sheets, got {lost!r}")
     names = list(dict.fromkeys(lost))
     strange = [name for name in names if name not in sheets]
     if strange:

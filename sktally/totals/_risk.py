@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_range
+from sktally.datasets._random import RandomState
 from sktally.exceptions import TallyError
 from sktally.totals._contest import few, make_contest
 from sktally.totals._evidence import Evidence
@@ -268,7 +269,7 @@ class TranscriptionRiskPlan(BaseEstimator):
         error_rate: float = 0.0,
         error_votes: int = 10,
         n_trials: int = 200,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> ExpectedSheets:
         """Return how many sheets people will read in all if the outcome is right.
 
@@ -280,7 +281,7 @@ class TranscriptionRiskPlan(BaseEstimator):
             By how many votes it erred on each margin, for or against the winner.
         n_trials : int, default=200
             Draws and errors to try.
-        random_state : int, RandomState instance or None, default=None
+        random_state : int, RandomState, Generator or None, default=None
             Makes them.
 
         Returns
