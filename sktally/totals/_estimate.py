@@ -157,6 +157,8 @@ def estimate(
             row = row_of(quantity, counts, group, design, way, level)
             if audit_only:
                 row |= alone(quantity, counts, group, design, level)
+            if by in row:
+                raise TallyError(f"by: the table has a column {by!r} too; rename it")
             rows.append(row if by is None else {by: label, **row})
             if not row["n_wrong"] and design.rest > 0 and method != "audit":
                 none_wrong.append(quantity.name)

@@ -27,7 +27,7 @@ __all__ = ["Sheets", "open_sheets"]
 
 PAGE = ["file", "page"]
 _OF_FIELDS = {"field", "boxes", "count", "reconciled", "final", "confidence"}
-_OF_FIELDS |= {"status", "message", "certain"}
+_OF_FIELDS |= {"status", "message", "certain", "reconciled_proba"}
 _MOST = 10**15  # votes; floats hold their sums exactly
 
 

@@ -293,6 +293,7 @@ def test_audits_and_frames_that_do_not_fit(change, message):
         ({"of": "ana"}, "of: expected a list"),
         ({"of": []}, "of: expected at least one"),
         ({"by": ["region"]}, r"by: no column \['region'\] in read"),
+        ({"by": "machine"}, "by: the table has a column 'machine' too; rename it"),
         ({"of": [5]}, "of: expected names of fields, or quantities, got 5"),
         ({"of": [share("ana", ["zero"])]}, "share ana: expected a denominator above 0"),
         ({"of": ["voided"]}, "voided: neither audited nor known for every sheet"),
@@ -320,6 +321,7 @@ def test_bad_options(options, message):
     audit, read = good()
     read = read.assign(
         zero=0,
+        machine="x",
         voided=[np.nan, *[1] * 5],
         region2=[None, *"xxxxx"],
         single=list("xxxxft"),

@@ -492,3 +492,8 @@ def test_columns_that_do_not_fit(columns, options, message):
 def test_columns_of_one_name():
     with pytest.raises(TallyError, match="expected one column 'count', got several"):
         vote_totals(pd.concat([TWO, TWO[["count"]]], axis=1))
+
+
+def test_what_is_known_of_a_field_is_no_column_of_its_sheet():
+    with pytest.raises(TallyError, match="by: no column 'reconciled_proba'"):
+        vote_totals(TWO.assign(reconciled_proba=0.9), by="reconciled_proba")
