@@ -16,12 +16,12 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_range
-from sktally.datasets._random import RandomState
 from sktally.exceptions import TallyError
-from sktally.totals._contest import few, make_contest
+from sktally.totals._contest import make_contest
 from sktally.totals._evidence import Evidence
 from sktally.totals._forecast import ExpectedSheets, expected_sheets
 from sktally.totals._martingale import sheets_needed
+from sktally.totals._names import listed
 from sktally.totals._order import draw_order
 from sktally.totals._readings import checked_readings, rows_of
 
@@ -269,7 +269,7 @@ class TranscriptionRiskPlan(BaseEstimator):
         error_rate: float = 0.0,
         error_votes: int = 10,
         n_trials: int = 200,
-        random_state: RandomState = None,
+        random_state: Any = None,
     ) -> ExpectedSheets:
         """Return how many sheets people will read in all if the outcome is right.
 
@@ -315,7 +315,7 @@ class TranscriptionRiskPlan(BaseEstimator):
         close = self.margins_.loc[[self.margins_["votes"].idxmin()]]
         [(winner, loser, votes)] = close.itertuples(index=False)
         lines = [
-            f"reported to win: {few(self.winners_)}",
+            f"reported to win: {listed(self.winners_, 5)}",
             f"smallest margin: {votes} votes, {winner} before {loser}",
             f"read by people: {self.n_read_} of {len(self.order_)} sheets",
             f"risk of a wrong outcome by transcription: {self.risk_:.4f}, "
