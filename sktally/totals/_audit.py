@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sktally._validate import check_choice
@@ -58,8 +59,8 @@ class AuditDraw:
     Raises
     ------
     TallyError
-        If probabilities are missing or impossible, sheets repeat, or a stratum has a
-        single sheet drawn by chance.
+        If probabilities are missing or impossible, sheets repeat or were left out, or
+        a stratum has a single sheet drawn by chance.
 
     See Also
     --------
@@ -99,6 +100,22 @@ class AuditDraw:
         if not len(names) <= self.n_frame:
             raise TallyError(
                 f"AuditDraw: {len(names)} sheets drawn of a list of {self.n_frame}"
+            )
+        if self.sheets["stratum"].isna().any():
+            raise TallyError("AuditDraw: expected a stratum for every sheet")
+        self._check_whole(1 / chance)
+
+    def _check_whole(self, weight: npt.NDArray[np.float64]) -> None:
+        """Raise if sheets that were drawn have been left out."""
+        order = np.sort(numbers(self.sheets, "order", "AuditDraw"))
+        whole = bool((order == np.arange(1, len(order) + 1)).all())
+        if self.method != "unequal":  # whose weights need not add up
+            whole &= bool(np.isclose(weight.sum(), self.n_frame, rtol=1e-6))
+        if not whole:
+            raise TallyError(
+                f"AuditDraw: expected all sheets drawn, with order 1 to {len(order)} "
+                f"and weights, 1 / probability, that add up to {self.n_frame}: leaving "
+                "sheets out would bias; go back to the draw as it was"
             )
 
     def __len__(self) -> int:

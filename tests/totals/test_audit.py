@@ -234,3 +234,22 @@ def test_files_that_are_no_draw(tmp_path, data):
         path.write_bytes(data)
     with pytest.raises(TallyError, match="draw.csv: expected a CSV file"):
         AuditDraw.from_csv(path)
+
+
+@pytest.mark.parametrize("rows", [slice(1, None), slice(None, -1)])
+@pytest.mark.parametrize("strata", [None, REGIONS])
+def test_no_sheet_of_a_draw_is_left_out(tmp_path, rows, strata):
+    method = "simple" if strata is None else "stratified"
+    draw = draw_audit(NAMES, 12, method=method, strata=strata, random_state=0)
+    path = tmp_path / "draw.csv"
+    draw.to_csv(path)
+    pd.read_csv(path).iloc[rows].to_csv(path, index=False)
+    with pytest.raises(TallyError, match="expected all sheets drawn"):
+        AuditDraw.from_csv(path)
+
+
+@pytest.mark.parametrize("change", [{"order": 1}, {"order": None}, {"stratum": None}])
+def test_orders_and_strata_that_are_none(change):
+    draw = draw_audit(NAMES, 4, random_state=0)
+    with pytest.raises(TallyError, match="AuditDraw: expected"):
+        AuditDraw(draw.sheets.assign(**change), "simple", 40, draw.frame_hash)
