@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from sktally._validate import check_choice
 from sktally.exceptions import TallyError
+from sktally.tables._csv import read_csv
 from sktally.totals._names import (
     by_sheet,
     listed,
@@ -57,8 +59,8 @@ class AuditDraw:
     Raises
     ------
     TallyError
-        If probabilities are missing or impossible, sheets repeat, or a stratum has a
-        single sheet drawn by chance.
+        If probabilities are missing or impossible, sheets repeat or were left out, or
+        a stratum has a single sheet drawn by chance.
 
     See Also
     --------
@@ -98,6 +100,22 @@ class AuditDraw:
         if not len(names) <= self.n_frame:
             raise TallyError(
                 f"AuditDraw: {len(names)} sheets drawn of a list of {self.n_frame}"
+            )
+        if self.sheets["stratum"].isna().any():
+            raise TallyError("AuditDraw: expected a stratum for every sheet")
+        self._check_whole(1 / chance)
+
+    def _check_whole(self, weight: npt.NDArray[np.float64]) -> None:
+        """Raise if sheets that were drawn have been left out."""
+        order = np.sort(numbers(self.sheets, "order", "AuditDraw"))
+        whole = bool((order == np.arange(1, len(order) + 1)).all())
+        if self.method != "unequal":  # whose weights need not add up
+            whole &= bool(np.isclose(weight.sum(), self.n_frame, rtol=1e-6))
+        if not whole:
+            raise TallyError(
+                f"AuditDraw: expected all sheets drawn, with order 1 to {len(order)} "
+                f"and weights, 1 / probability, that add up to {self.n_frame}: leaving "
+                "sheets out would bias; go back to the draw as it was"
             )
 
     def __len__(self) -> int:
@@ -156,9 +174,10 @@ class AuditDraw:
         Raises
         ------
         TallyError
-            If the file is of something else, such as a queue of doubtful sheets.
+            If the file is not there or of something else, such as a queue of doubtful
+            sheets.
         """
-        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        table = read_csv(path, dtype=str, keep_default_na=False)
         missing = [name for name in (*_COLUMNS, *_CONSTANT) if name not in table]
         if missing or not len(table):
             raise TallyError(

@@ -17,7 +17,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
+from sktally.datasets._random import RandomState
 from sktally.exceptions import TallyError
 from sktally.tables import Store
 from sktally.totals._per_tally import TallyComparison, summary
@@ -122,7 +124,7 @@ def _official(
     official: pd.DataFrame, totals: VoteTotals, by: list[str]
 ) -> pd.DataFrame:
     """Return official results as a table of totals, after looking at them."""
-    check_official(official, [*by, "field"], totals.fields)
+    official = checked_official(official, [*by, "field"], totals.fields)
     table = official[official["field"].isin(totals.fields)]
     table = totals.table[[*by, "field"]].merge(table, on=[*by, "field"], how="left")
     if table["official"].isna().any():
@@ -135,22 +137,22 @@ def _official(
     parts = groups["official"].transform("sum")
     whole = parts
     if "official_total" in table:
-        whole = pd.to_numeric(table["official_total"]).fillna(parts)
+        whole = _votes(table, "official_total").fillna(parts)
         if (whole < parts).any():
             row = table[whole < parts].iloc[0]
             place = ", ".join(f"{name} {row[name]}" for name in by)
             raise TallyError(
                 f"official_total: {place or 'all'}: expected no less than the sum of "
                 f"its parts, {parts[whole < parts].iloc[0]:g}, got "
-                f"{row['official_total']:g}"
+                f"{row['official_total']}"
             )
     return table.assign(total=table["official"], share=table["official"] / whole)
 
 
-def check_official(
+def checked_official(
     official: pd.DataFrame, keys: Sequence[str], fields: Iterable[str]
-) -> None:
-    """Raise unless a table has votes of parties, each once."""
+) -> pd.DataFrame:
+    """Return a table of votes of parties, each once, as numbers, or raise."""
     absent = [name for name in (*keys, "official") if name not in official]
     if absent:
         raise TallyError(
@@ -169,13 +171,21 @@ def check_official(
             "official: expected one row for each of them, got more of "
             f"{', '.join(str(row[name]) for name in keys)}"
         )
-    votes = pd.to_numeric(official["official"], errors="coerce")
-    wrong = (votes.isna() & official["official"].notna()) | (votes < 0)
+    return official.assign(official=_votes(official, "official"))
+
+
+def _votes(table: pd.DataFrame, column: str) -> pd.Series:
+    """Return a column of votes as numbers, missing where there are none."""
+    votes = pd.to_numeric(table[column], errors="coerce").astype("Float64")
+    wrong = (votes.isna() & table[column].notna()) | (votes < 0)
+    wrong = (wrong | (votes > 1e15)).fillna(False).astype(bool)
     if wrong.any():
         raise TallyError(
-            "official: expected votes, numbers of 0 or more, got "
-            f"{official['official'][wrong].iloc[0]!r}"
+            f"{column}: expected votes, numbers of 0 or more, got "
+            f"{table[column][wrong].iloc[0]!r}"
         )
+    whole = bool((votes.dropna() % 1 == 0).all())
+    return votes.astype("Int64") if whole else votes
 
 
 def compare_tallies(
@@ -186,7 +196,7 @@ def compare_tallies(
     counts: str | None = None,
     level: float = 0.95,
     n_resamples: int = 2000,
-    random_state: int | None = None,
+    random_state: RandomState = None,
 ) -> TallyComparison:
     """Compare the counts of each sheet with the official ones.
 
@@ -195,9 +205,9 @@ def compare_tallies(
     source : DataFrame, str, path or Store
         As of `vote_totals`.
     official : DataFrame
-        Columns ``file`` (and ``page``, or any column of the table that tells sheets
-        apart, such as ``station``), ``field`` and ``official``, votes. Files without
-        a folder are compared by their names alone.
+        Columns ``file``, ``page`` or ``station``, or several of them, that tell sheets
+        apart, ``field`` and ``official``, votes. Files without a folder are compared
+        by their names alone.
     fields : iterable of str, optional
         Parties to compare; by default all that `official` has.
     counts : str, optional
@@ -216,7 +226,8 @@ def compare_tallies(
     Raises
     ------
     TallyError
-        If official counts are no counts or belong to no sheet that was read.
+        If official counts are no counts, or belong to no sheet that was read or to
+        several.
 
     See Also
     --------
@@ -243,21 +254,43 @@ def compare_tallies(
             if fields is None
             else fields
         )
-        pages, names = sheets.pages, [sheets.fields[j] for j in columns]
+        pages = sheets.pages.drop(columns="official", errors="ignore")
+        names = [sheets.fields[j] for j in columns]
         values = sheets.counts[:, columns]
     keys = [k for k in ("file", "page", "station") if k in official and k in pages]
     if "file" in keys and not official["file"].astype(str).str.contains(r"[/\\]").any():
         pages = pages.assign(file=[Path(str(file)).name for file in pages["file"]])
-    check_official(official, [*(keys or ["file"]), "field"], names)
+    official = checked_official(official, [*(keys or ["file"]), "field"], names)
     read = pages.loc[np.repeat(pages.index, len(names))].reset_index(drop=True)
     read["sheet"] = np.repeat(np.arange(len(pages)), len(names))
     read["field"], read["count"] = names * len(pages), values.ravel()
     told = official[[*keys, "field", "official"]].dropna(subset="official")
-    table = read[read["count"] >= 0].merge(told, on=[*keys, "field"])
+    table = _joined(read[read["count"] >= 0], told, keys)
+    table["official"] = table["official"].to_numpy()
+    table["error"] = table["count"] - table["official"]
+    return TallyComparison(table, summary(table, level, n_resamples, random_state))
+
+
+def _joined(read: pd.DataFrame, told: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    """Return counts beside the official ones of the same sheet, one for one."""
+    for key in keys:
+        if is_numeric_dtype(read[key]) != is_numeric_dtype(told[key]):
+            raise TallyError(
+                f"official: expected {key} as in the table, {read[key].dtype}, got "
+                f"{told[key].dtype}"
+            )
+    table = read.merge(told, on=[*keys, "field"])
     if not len(table):
         raise TallyError(
             f"official: expected counts of sheets that were read, by "
             f"{', '.join(keys)}, got none of theirs"
         )
-    table["error"] = table["count"] - table["official"].astype(table["count"].dtype)
-    return TallyComparison(table, summary(table, level, n_resamples, random_state))
+    twice = table.duplicated([*keys, "field"]).to_numpy()
+    if twice.any():
+        row = table[twice].iloc[0]
+        raise TallyError(
+            "official: expected columns that tell sheets apart, got several sheets of "
+            f"{', '.join(f'{key} {row[key]}' for key in keys)}; add file (with its "
+            "folder) and page"
+        )
+    return table

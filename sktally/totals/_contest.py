@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +11,13 @@ import pandas as pd
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
+from sktally.totals._names import listed
 
-__all__ = ["Contest", "few", "make_contest", "to_floats", "whole_counts"]
+__all__ = ["Contest", "make_contest", "to_floats", "whole_counts"]
 
 Ints = npt.NDArray[np.int64]
 
-_SHOWN = 5  # names in one message
+_MOST = 1e12  # votes of a sheet; sums stay exact
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,8 @@ def make_contest(
     unknown = table.index.difference(limits.index, sort=False)
     if len(unknown):
         raise TallyError(
-            f"bounds: expected one for every sheet, got none for {few(unknown)}; add "
-            "their registered voters"
+            f"bounds: expected one for every sheet, got none for {listed(unknown)}; "
+            "add their registered voters"
         )
     table = table.reindex(limits.index)
     if not 1 <= n_winners < table.shape[1]:
@@ -123,7 +123,7 @@ def make_contest(
         tied = table.columns[totals == totals[last[0]]]
         raise TallyError(
             f"counts: expected a margin between winners and losers, got a tie of "
-            f"{few(tied)} with {totals[last[0]]} votes each; transcribe all sheets "
+            f"{listed(tied)} with {totals[last[0]]} votes each; transcribe all sheets "
             "by hand"
         )
     winners, losers = (part.ravel() for part in np.meshgrid(first, last))
@@ -133,7 +133,10 @@ def make_contest(
 
 def whole_counts(counts: Any, name: str) -> pd.DataFrame:
     """Return counts by sheet and candidate as nullable integers or raise."""
-    table = pd.DataFrame(counts)
+    try:
+        table = pd.DataFrame(counts)
+    except ValueError as error:
+        raise TallyError(f"{name}: expected a table, got {error}") from None
     if table.shape[1] < 2 or not len(table):
         raise TallyError(
             f"{name}: expected a row for each sheet and two candidates or more, got "
@@ -144,7 +147,7 @@ def whole_counts(counts: Any, name: str) -> pd.DataFrame:
         if names.has_duplicates:
             raise TallyError(
                 f"{name}: expected each {what} once, got twice: "
-                f"{few(names[names.duplicated()].unique())}"
+                f"{listed(names[names.duplicated()].unique())}"
             )
     return _whole(table, name)
 
@@ -159,7 +162,7 @@ def _whole(table: pd.DataFrame, name: str) -> pd.DataFrame:
         ) from None
     known = ~np.isnan(values)
     bad = known & ((np.nan_to_num(values) % 1 != 0) | (values < 0))
-    bad |= np.isinf(values)
+    bad |= values > _MOST
     if bad.any():
         i, j = np.argwhere(bad)[0]
         raise TallyError(
@@ -173,9 +176,10 @@ def _whole(table: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _limits(bounds: Any, sheets: pd.Index) -> pd.Series:
     """Return the bound of each sheet of the list, which may be longer than `sheets`."""
-    if not isinstance(bounds, pd.Series) and len(bounds) != len(sheets):
+    shape = np.shape(bounds)
+    if not isinstance(bounds, pd.Series) and shape != (len(sheets),):
         raise TallyError(
-            f"bounds: expected one for each of {len(sheets)} sheets, got {len(bounds)};"
+            f"bounds: expected one for each of {len(sheets)} sheets, got shape {shape};"
             " give a Series with the names of the sheets as its index"
         )
     named = bounds if isinstance(bounds, pd.Series) else pd.Series(bounds, sheets)
@@ -183,13 +187,13 @@ def _limits(bounds: Any, sheets: pd.Index) -> pd.Series:
     if names.has_duplicates:
         raise TallyError(
             "bounds: expected each sheet once, got twice: "
-            f"{few(names[names.duplicated()].unique())}"
+            f"{listed(names[names.duplicated()].unique())}"
         )
     whole = _whole(named.to_frame("voters"), "bounds")["voters"]
     if whole.isna().any():
         raise TallyError(
-            f"bounds: expected a number of voters for every sheet, got none for "
-            f"{few(whole.index[whole.isna()])}; take the most that its boxes can hold"
+            "bounds: expected a number of voters for every sheet, got none for "
+            f"{listed(whole.index[whole.isna()])}; take the most that its boxes hold"
         )
     return whole
 
@@ -213,13 +217,6 @@ def check_bounds(
             "that is written there the bounds are false: plan anew with another seed, "
             "and as bounds the most that boxes can hold; if misread, leave it missing"
         )
-
-
-def few(names: Iterable) -> str:
-    """List the first of some names."""
-    names = [str(name) for name in names]
-    more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
-    return ", ".join(names[:_SHOWN]) + more
 
 
 def to_floats(counts: pd.DataFrame) -> npt.NDArray[np.float64]:

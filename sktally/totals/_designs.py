@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sktally._validate import check_choice
+from sktally._validate import check_choice, check_range
 from sktally.exceptions import TallyError
 from sktally.totals._names import listed
 
@@ -61,7 +62,7 @@ def _worth(name: str, size: int, how: str, spread: Mapping[str, float] | None) -
         return float(size) if how == "proportional" else 1.0
     known = {str(key): value for key, value in (spread or {}).items()}
     value = known.get(name, -1)
-    if not 0 <= value < np.inf:
+    if not isinstance(value, Real) or not 0 <= value < np.inf:
         raise TallyError(
             "spread: expected the standard deviation of the errors in each stratum for "
             f"allocation='neyman', got {known.get(name)!r} for {name!r}"
@@ -70,6 +71,8 @@ def _worth(name: str, size: int, how: str, spread: Mapping[str, float] | None) -
 
 
 def _given(n: int, sizes: Mapping[str, int], how: Mapping[str, int]) -> dict[str, int]:
+    for name, number in how.items():
+        check_range(f"allocation, {name}", number, _LEAST, np.inf, integer=True)
     found = {str(name): int(number) for name, number in how.items()}
     wrong = [
         name for name in sizes if not _LEAST <= found.get(name, 0) <= sizes[name]

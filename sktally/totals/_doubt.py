@@ -97,6 +97,10 @@ def expected_errors(
             "digit_proba: expected shape (n_tallies, n_fields, n_places, 12), and "
             f"(n_tallies, n_fields) of counts, got {proba.shape} and {read.shape}"
         )
+    if read.dtype.kind not in "iu":
+        raise TallyError(
+            f"counts: expected integers, -1 for no count, got {read.dtype} numbers"
+        )
     found = np.full(read.shape, np.nan)
     for i, j in zip(*np.nonzero(~np.isnan(proba[:, :, -1, 0])), strict=True):
         posterior = count_posterior(proba[i, j], blank_right=blank_right)

@@ -190,7 +190,7 @@ def draw_counts(
         )
     check_range("n_draws", n_draws, 1, MOST_DRAWS, integer=True)
     drawer = Drawer(described, n_draws, as_generator(random_state), slips)
-    counts = np.full((n_draws, len(proba), len(proba[0]) if len(proba) else 0), -1)
+    counts = np.full((n_draws, len(proba), described.n_fields), -1)
     nothing = np.full(described.n_fields, -1)
     for i, sheet in enumerate(proba):
         read = ~np.isnan(sheet[:, -1]).any(axis=1)

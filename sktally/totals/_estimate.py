@@ -157,6 +157,8 @@ def estimate(
             row = row_of(quantity, counts, group, design, way, level)
             if audit_only:
                 row |= alone(quantity, counts, group, design, level)
+            if by in row:
+                raise TallyError(f"by: the table has a column {by!r} too; rename it")
             rows.append(row if by is None else {by: label, **row})
             if not row["n_wrong"] and design.rest > 0 and method != "audit":
                 none_wrong.append(quantity.name)
@@ -178,6 +180,11 @@ def _listed(of: object, audit: AuditDraw) -> Sequence:
         raise TallyError(f"of: expected a list of fields or quantities, got {of!r}")
     if not found:
         raise TallyError("of: expected at least one field or quantity, got none")
+    wrong = [q for q in found if not isinstance(q, str | Quantity)]
+    if wrong:
+        raise TallyError(
+            f"of: expected names of fields, or quantities, got {wrong[0]!r}"
+        )
     return found
 
 
@@ -233,7 +240,7 @@ def _groups(
     if by is None:
         yield None, Group(np.arange(len(table)), np.ones(len(counts.at), bool))
         return
-    if by not in table:
+    if not isinstance(by, str) or by not in table:
         raise TallyError(f"by: no column {by!r} in read")
     if table[by].isna().any():
         raise TallyError(

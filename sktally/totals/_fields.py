@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally.exceptions import TallyError
-from sktally.totals._contest import few
+from sktally.totals._names import listed
 
 __all__ = ["doubts"]
 
@@ -100,8 +100,8 @@ def _check_known(table: pd.DataFrame, name: str, unknown: Flags, source: str) ->
 
 def _numbers(table: pd.DataFrame, name: str, most: float = np.inf) -> Floats:
     try:
-        listed = table[name].astype("Float64")
-        values = np.asarray(listed.to_numpy(float, na_value=np.nan), np.float64)
+        column = table[name].astype("Float64")
+        values = np.asarray(column.to_numpy(float, na_value=np.nan), np.float64)
     except (TypeError, ValueError) as error:
         raise TallyError(f"table: {name}: expected numbers, got {error}") from None
     bad = (values < 0) | (values > most) | np.isinf(values)
@@ -119,13 +119,17 @@ def _weights(fields: pd.Series, weights: Mapping[str, float] | None) -> Floats:
     unknown = set(weights) - set(fields)
     if unknown:
         raise TallyError(
-            f"weights: expected names of fields, {few(fields.unique())}, got "
-            f"{few(sorted(unknown))}"
+            f"weights: expected names of fields, {listed(fields.unique())}, got "
+            f"{listed(sorted(unknown, key=str))}"
         )
-    given = np.array([*weights.values()], float)
+    try:
+        given = np.array([*weights.values()], float)
+    except (TypeError, ValueError):
+        given = np.array([np.nan])
     if not (np.isfinite(given) & (given >= 0)).all() or not given.any():
         raise TallyError(
-            f"weights: expected numbers of 0 or more, one above 0, got {given.tolist()}"
+            "weights: expected numbers of 0 or more, one above 0, got "
+            f"{[*weights.values()]}"
         )
     worth = {str(name): value for name, value in weights.items()}
     return np.array([worth.get(str(name), 0.0) for name in fields])

@@ -5,12 +5,12 @@ Comes in: a contest as reported, and how often and by how much the machine may e
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.utils import check_random_state
 
+from sktally.datasets._random import RandomState, as_generator
 from sktally.totals._contest import Contest, to_floats
 from sktally.totals._evidence import Evidence
 from sktally.totals._martingale import log_wealth, sequential_risk, sheets_needed
@@ -42,7 +42,7 @@ def expected_sheets(
     limit: float,
     error: tuple[float, int],
     n_trials: int,
-    random_state: Any,
+    random_state: RandomState,
 ) -> ExpectedSheets:
     """Return how many sheets are read until the risk is within the limit.
 
@@ -55,13 +55,13 @@ def expected_sheets(
     error : (float, int)
         Share of the sheets with an error, and its votes on each margin, of either sign.
     n_trials : int
-    random_state : int, RandomState instance or None
+    random_state : int, RandomState, Generator or None
 
     Returns
     -------
     ExpectedSheets
     """
-    rng = check_random_state(random_state)
+    rng = as_generator(random_state)
     contest, pool, before = evidence.contest, evidence.order, evidence.before
     worst, usual = contest.worst[pool], _by_unread(contest)[pool]
     rate, votes = error

@@ -69,6 +69,8 @@ def group_sheets(
                     f"{argument}: no column {column!r} in the table or its stations; "
                     f"columns are {', '.join(map(str, rows))}"
                 )
+    if len(set(by)) < len(by):
+        raise TallyError(f"by: expected each column once, got {', '.join(by)}")
     if by:
         numbers = _numbered(rows, by)
         first = np.unique(numbers, return_index=True)[1]
@@ -122,8 +124,9 @@ def _numbers(
     numbers = pd.to_numeric(rows[column], errors="coerce").astype("Float64")
     wrong = (rows[column].notna() & numbers.isna()) | (numbers < 0)
     wrong |= numbers == float("inf")
+    wrong = wrong.fillna(False).astype(bool)
     if wrong.any():
-        value = rows[column][wrong.to_numpy(bool)].iloc[0]
+        value = rows[column][wrong].iloc[0]
         raise TallyError(
             f"{argument}: {column}: expected numbers of 0 or more, got {value}"
         )

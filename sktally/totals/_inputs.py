@@ -34,7 +34,7 @@ class Inputs:
     fields : list of str
         Names of the columns.
     raw : ndarray of shape (n_frame, n_fields)
-        As the machine read them, 0 where it did not.
+        As the machine read them, NaN where it did not.
     machine : ndarray of shape (n_frame, n_fields)
         The same with a guess where it did not, or read what cannot be.
     known : ndarray of shape (n_frame, n_fields)
@@ -101,7 +101,7 @@ def match(
                 f"read, column {name!r}: expected counts of at least 0, missing where "
                 f"not read, got less on {listed(table.index[read < 0])}"
             )
-        raw[:, i] = np.nan_to_num(read)
+        raw[:, i] = read
         if name in audit.readings:
             machine[:, i] = _fill(read, most, unread)
             hand[:, i] = _hand(audit.readings, name, None if most is None else most[at])

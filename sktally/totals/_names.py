@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,10 @@ def listed(names: Iterable[object], n_shown: int = 3) -> str:
 
 def sheet_names(values: Iterable[object], what: str, *, repeats: bool = False) -> list:
     """Return names as texts; missing ones, repeated ones and none at all raise."""
+    if isinstance(values, str | Set) or not isinstance(values, Iterable):
+        raise TallyError(
+            f"{what}: expected a list of names of sheets, got {type(values).__name__}"
+        )
     found = values.tolist() if isinstance(values, pd.Index) else list(values)
     missing = np.flatnonzero(pd.isna(np.fromiter(found, object, len(found))))
     if len(missing):
@@ -62,6 +66,11 @@ def by_sheet(table: object, what: str, *, repeats: bool = False) -> pd.DataFrame
             f"{what}: expected a DataFrame with a row for each sheet, got "
             f"{type(table).__name__}"
         )
+    if not repeats and "sheet" not in table and {"file", "field"} <= set(table):
+        raise TallyError(
+            f"{what}: expected a row for each sheet, got one for each page and field; "
+            "pivot it: a column for each field"
+        )
     names = pd.Index(table["sheet"]) if "sheet" in table else table.index
     found = table.drop(columns="sheet") if "sheet" in table else table
     names = sheet_names(names, what, repeats=repeats)
@@ -75,6 +84,8 @@ def numbers(table: pd.DataFrame, name: str, what: str) -> npt.NDArray[np.float64
         raise TallyError(
             f"{what}: no column {name!r}; its columns: {listed(table.columns, 12)}"
         )
+    if isinstance(table[name], pd.DataFrame):
+        raise TallyError(f"{what}: expected one column {name!r}, got several")
     try:
         column = table[name]
         if column.dtype not in (np.float64, np.int64):

@@ -37,7 +37,8 @@ class TallyComparison:
         ``estimate``, ``lower`` and ``upper``, ``n_sheets`` and ``n_counts``. Measures
         are "exact" (share of counts that are the official ones), "mean absolute
         error", "mean error" (both in votes) and "correlation". Ends are missing where
-        the sheets cannot tell: there is one, or none has an error.
+        the sheets cannot tell: there is one, or none has an error, or counts that are
+        all the same have no correlation.
 
     See Also
     --------
@@ -117,7 +118,8 @@ def _errors(
     ends = np.full((2, len(_MEASURES)), np.nan)
     if n > 1 and (y != x).any():
         tail = (1 - level) / 2
-        ends = np.nanquantile(resampled, [tail, 1 - tail], axis=0)
+        some = ~np.isnan(resampled).all(axis=0)
+        ends[:, some] = np.nanquantile(resampled[:, some], [tail, 1 - tail], axis=0)
     return {
         name: (float(estimate[k]), float(ends[0, k]), float(ends[1, k]))
         for k, name in enumerate(_MEASURES)

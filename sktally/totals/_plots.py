@@ -14,7 +14,7 @@ import pandas as pd
 from sktally.exceptions import TallyError
 from sktally.totals._per_tally import TallyComparison
 
-__all__ = ["PerTallyDisplay", "VoteShareDisplay"]
+__all__ = ["PerTallyDisplay", "VoteShareDisplay", "axes_of"]
 
 # Marks as in Figure 4 of the paper; where each stands beside its party.
 _MARKS: dict[str, tuple[float, dict[str, Any]]] = {
@@ -25,7 +25,7 @@ _MARKS: dict[str, tuple[float, dict[str, Any]]] = {
 _LEGEND = {"all": "all sheets", "high quality": "high quality sheets"}
 
 
-def _axes(ax: Any) -> Any:
+def axes_of(ax: Any) -> Any:
     """Return axes to draw on, new ones if there are none."""
     if ax is not None:
         return ax
@@ -129,7 +129,7 @@ class VoteShareDisplay:
         -------
         VoteShareDisplay
         """
-        ax = _axes(ax)
+        ax = axes_of(ax)
         names = list(pd.unique(self.shares["field"]))
         for kind, (offset, style) in _MARKS.items():
             some = self.shares[self.shares["sheets"] == kind]
@@ -208,7 +208,7 @@ class PerTallyDisplay:
         -------
         PerTallyDisplay
         """
-        ax = _axes(ax)
+        ax = axes_of(ax)
         tallies = self.comparison.tallies
         most = float(tallies[["count", "official"]].to_numpy(np.float64).max())
         ax.plot([0, most], [0, most], color="grey", lw=0.8, zorder=1)

@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally.exceptions import TallyError
-from sktally.totals._contest import Contest, few, to_floats, whole_counts
+from sktally.totals._contest import Contest, to_floats, whole_counts
+from sktally.totals._names import listed
 
 __all__ = ["checked_readings", "rows_of"]
 
@@ -34,19 +35,20 @@ def checked_readings(
     table = whole_counts(readings, "readings")
     if set(table.columns) != set(names):
         raise TallyError(
-            f"readings: expected the columns {few(names)}, got {few(table.columns)}"
+            f"readings: expected the columns {listed(names)}, got "
+            f"{listed(table.columns)}"
         )
     strange = table.index.difference(drawn, sort=False)
     if len(strange):
         raise TallyError(
-            f"readings: expected sheets that were drawn, got {few(strange)}; draw "
+            f"readings: expected sheets that were drawn, got {listed(strange)}; draw "
             "more, and read all that are drawn"
         )
     rows = contest.counts.index.get_indexer(table.index)
     again = table.index[[row in known for row in rows]]
     if len(again):
         raise TallyError(
-            f"readings: {few(again)} were read before; to correct a reading, fit "
+            f"readings: {listed(again)} were read before; to correct a reading, fit "
             "anew, draw as many, and update with all readings"
         )
     written = to_floats(table[names])
@@ -56,8 +58,12 @@ def checked_readings(
 
 def rows_of(lost: Iterable[object], sheets: pd.Index) -> npt.NDArray[np.int64]:
     """Return the rows of lost sheets, each once, or say which are unknown."""
+    if isinstance(lost, str):
+        raise TallyError(f"lost: expected a list of sheets, got {lost!r}")
     names = list(dict.fromkeys(lost))
     strange = [name for name in names if name not in sheets]
     if strange:
-        raise TallyError(f"lost: expected sheets that have a bound, got {few(strange)}")
+        raise TallyError(
+            f"lost: expected sheets that have a bound, got {listed(strange)}"
+        )
     return np.array([sheets.get_loc(name) for name in names], np.int64)

@@ -17,6 +17,7 @@ import pandas as pd
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
 from sktally.totals._fields import doubts
+from sktally.totals._plots import axes_of
 
 __all__ = ["ReviewPlan", "review_order"]
 
@@ -56,7 +57,7 @@ class ReviewPlan:
         margin : float, optional
             Stop when no more than `share` of this margin, in votes, is.
         share : float, default=0.05
-            Above 0, at most 1.
+            From 0 to 1.
         votes_per_hour : float, optional
             Stop when an hour of work is worth less.
 
@@ -90,7 +91,7 @@ class ReviewPlan:
             value = share * value
         return int((self.curve["votes_left"] <= value).to_numpy().argmax())
 
-    def plot(self, ax: Any = None) -> Any:
+    def plot(self, *, ax: Any = None) -> Any:
         """Draw what work brings.
 
         Parameters
@@ -103,10 +104,7 @@ class ReviewPlan:
         matplotlib Axes
             Hours to the right, expected wrong votes up.
         """
-        if ax is None:
-            from matplotlib import pyplot as plt
-
-            _, ax = plt.subplots()
+        ax = axes_of(ax)
         ax.plot(self.curve["seconds"] / 3600, self.curve["votes_left"])
         ax.set(
             xlabel="hours of review",

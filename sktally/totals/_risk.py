@@ -17,10 +17,11 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
-from sktally.totals._contest import few, make_contest
+from sktally.totals._contest import make_contest
 from sktally.totals._evidence import Evidence
 from sktally.totals._forecast import ExpectedSheets, expected_sheets
 from sktally.totals._martingale import sheets_needed
+from sktally.totals._names import listed
 from sktally.totals._order import draw_order
 from sktally.totals._readings import checked_readings, rows_of
 
@@ -280,7 +281,7 @@ class TranscriptionRiskPlan(BaseEstimator):
             By how many votes it erred on each margin, for or against the winner.
         n_trials : int, default=200
             Draws and errors to try.
-        random_state : int, RandomState instance or None, default=None
+        random_state : int, RandomState, Generator or None, default=None
             Makes them.
 
         Returns
@@ -314,7 +315,7 @@ class TranscriptionRiskPlan(BaseEstimator):
         close = self.margins_.loc[[self.margins_["votes"].idxmin()]]
         [(winner, loser, votes)] = close.itertuples(index=False)
         lines = [
-            f"reported to win: {few(self.winners_)}",
+            f"reported to win: {listed(self.winners_, 5)}",
             f"smallest margin: {votes} votes, {winner} before {loser}",
             f"read by people: {self.n_read_} of {len(self.order_)} sheets",
             f"risk of a wrong outcome by transcription: {self.risk_:.4f}, "

@@ -27,8 +27,9 @@ def row_of(
     needed = (counts.multiples(quantity.numerator) != 0) | (
         counts.multiples(quantity.denominator) != 0
     )
-    differ = (counts.hand != counts.machine[counts.at])[:, needed].any(axis=1)
-    raw = counts.raw[group.all].sum(axis=0)
+    read = (counts.raw - counts.known)[counts.at]
+    differ = (counts.hand != read)[:, needed].any(axis=1)
+    raw = np.nansum(counts.raw[group.all], axis=0)
     above = float(raw @ counts.multiples(quantity.numerator))
     below = float(raw @ counts.multiples(quantity.denominator))
     if quantity.denominator is not None:
@@ -69,15 +70,16 @@ def _solve(
     level: float,
 ) -> Solved:
     """Return the estimate; if readings are missing, all that it can be."""
-    if way == "ratio":
-        counts = rescaled(counts, group, design)
-    one = solve_bounded if way == "bounded" else solve
+
+    def one(counts: Inputs) -> Solved:
+        if way == "ratio":
+            counts = rescaled(counts, group, design)
+        solver = solve_bounded if way == "bounded" else solve
+        return solver(quantity, counts, group, design, way, level)
+
     if not np.isnan(counts.hand).any():
-        return one(quantity, counts, group, design, way, level)
-    least, most = [
-        one(quantity, filled, group, design, way, level)
-        for filled in _extremes(quantity, counts)
-    ]
+        return one(counts)
+    least, most = map(one, _extremes(quantity, counts))
     return Solved(
         (least.estimate + most.estimate) / 2,
         max(least.std_error, most.std_error),

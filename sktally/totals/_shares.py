@@ -29,9 +29,10 @@ from sktally.totals._room import room_of
 from sktally.totals._sheets import Sheets, open_sheets
 from sktally.votes import SumSlips
 
-__sheets_ = ["VoteTotals", "vote_totals"]
+__all__ = ["VoteTotals", "vote_totals"]
 
 _FEW = 5  # names in one line
+_NUMBERS = ("n_read", "n_unread", "n_missing")
 
 
 def vote_totals(
@@ -267,6 +268,12 @@ def _add_figures(
     table: pd.DataFrame, found: dict[str, npt.NDArray[np.float64]], whole: bool
 ) -> None:
     """Add columns: missing where there is no end, votes whole where they are."""
+    taken = [name for name in table if name in (*found, *_NUMBERS)]
+    if taken:
+        raise TallyError(
+            f"by: expected columns that the table of totals has not, got {taken[0]}; "
+            "rename it"
+        )
     for name, values in found.items():
         table[name] = np.where(np.isinf(values), np.nan, values).ravel()
         if whole and name in ("total", "lower", "upper", "lowest", "highest"):

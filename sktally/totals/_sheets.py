@@ -27,7 +27,8 @@ __all__ = ["Sheets", "open_sheets"]
 
 PAGE = ["file", "page"]
 _OF_FIELDS = {"field", "boxes", "count", "reconciled", "final", "confidence"}
-_OF_FIELDS |= {"status", "message", "certain"}
+_OF_FIELDS |= {"status", "message", "certain", "reconciled_proba"}
+_MOST = 10**15  # votes; floats hold their sums exactly
 
 
 @dataclass(frozen=True)
@@ -215,6 +216,9 @@ def _wide_part(part: pd.DataFrame, fields: list[str], column: str | None) -> tup
             f"table: expected columns file, page, field and {column}, as `read_tallies`"
             f" and `store_table` give them, got none named {', '.join(absent)}"
         )
+    twice = part.columns[part.columns.duplicated()]
+    if len(twice):
+        raise TallyError(f"table: expected one column {twice[0]!r}, got several")
     at, first = _numbered(part)
     where = pd.Index(fields).get_indexer(pd.Index(part["field"]))
     _check_rows(part, fields, at, where)
@@ -260,6 +264,7 @@ def _counts(part: pd.DataFrame, column: str) -> npt.NDArray[np.int64]:
     """Return a column of counts, -1 where there is none."""
     values: Any = pd.to_numeric(part[column], errors="coerce").astype("Float64")
     wrong = (part[column].notna() & values.isna()) | (values < 0) | (values % 1 != 0)
+    wrong |= values > _MOST
     wrong = wrong.fillna(False).to_numpy(bool)
     if wrong.any():
         row = part.iloc[int(wrong.argmax())]
@@ -277,9 +282,9 @@ def _certain(part: pd.DataFrame, column: str) -> npt.NDArray[np.bool_]:
     if "certain" in part:
         found |= part["certain"].fillna(False).to_numpy(bool)
     if column == "final" and "count" in part:
-        by_machine = part["count"].astype("Float64")
+        by_machine = _counts(part, "count")
         if "reconciled" in part:
-            by_machine = part["reconciled"].astype("Float64").fillna(by_machine)
-        same = (by_machine == part["final"].astype("Float64")).fillna(False)
-        found |= ~same.to_numpy(bool)
+            reconciled = _counts(part, "reconciled")
+            by_machine = np.where(reconciled >= 0, reconciled, by_machine)
+        found |= by_machine != _counts(part, "final")
     return found

@@ -96,7 +96,7 @@ def _square(spread: float) -> float:
 
 
 def _variance(errors: npt.ArrayLike | None) -> float:
-    values = np.asarray(errors, float)
+    values = _floats(errors, "errors")
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise TallyError(
             "errors: expected finite errors of at least 2 sheets, got shape "
@@ -114,7 +114,7 @@ def _deviations(machine: npt.ArrayLike | None, n_frame: int) -> npt.NDArray[np.f
     """Return squared distances from the mean, the largest first."""
     if machine is None:
         return np.zeros(1)
-    values = np.asarray(machine, float)
+    values = _floats(machine, "machine")
     if values.shape != (n_frame,) or np.isinf(values).any() or np.isnan(values).all():
         raise TallyError(
             f"machine: expected counts of {n_frame} sheets, NaN where not read, got "
@@ -122,3 +122,10 @@ def _deviations(machine: npt.ArrayLike | None, n_frame: int) -> npt.NDArray[np.f
         )
     found = np.nan_to_num((values - np.nanmean(values)) ** 2)
     return np.sort(found)[::-1]
+
+
+def _floats(values: npt.ArrayLike | None, name: str) -> npt.NDArray[np.float64]:
+    try:
+        return np.asarray(values, float)
+    except (TypeError, ValueError) as error:
+        raise TallyError(f"{name}: expected numbers, got {error}") from None

@@ -54,7 +54,7 @@ def test_simple_draws_take_every_pair_alike():
     rng = np.random.default_rng(1)
     pairs = dict.fromkeys(itertools.combinations("abcd", 2), 0)
     for _ in range(600):
-        pairs[tuple(sorted(draw_audit("abcd", 2, random_state=rng).names))] += 1
+        pairs[tuple(sorted(draw_audit(list("abcd"), 2, random_state=rng).names))] += 1
     assert all(abs(hits - 100) < 4.5 * np.sqrt(100) for hits in pairs.values())
 
 
@@ -195,3 +195,61 @@ def test_bad_readings(readings, message):
     draw = draw_audit(["a", "b"], 2, random_state=0)
     with pytest.raises(TallyError, match=message):
         draw.with_readings(readings)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        ("abc", "a list of names of sheets, got str"),
+        ({"b", "a"}, "a list of names of sheets, got set"),  # in no order
+        (None, "a list of names of sheets, got NoneType"),
+        (
+            pd.DataFrame({"file": ["a", "a"], "field": ["x", "y"], "count": 1}),
+            "got one for each page and field; pivot it",
+        ),
+    ],
+)
+def test_frames_that_are_no_list_of_sheets(frame, message):
+    with pytest.raises(TallyError, match=message):
+        draw_audit(frame, 2, random_state=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"allocation": {"north": "many"}}, "allocation, north: expected an integer"),
+        ({"allocation": {"north": 4.5}}, "allocation, north: expected an integer"),
+        ({"allocation": "neyman", "spread": {"north": "x"}}, "got 'x' for 'north'"),
+    ],
+)
+def test_strata_are_shared_out_by_numbers(options, message):
+    with pytest.raises(TallyError, match=message):
+        draw_audit(NAMES, 8, method="stratified", strata=REGIONS, **options)
+
+
+@pytest.mark.parametrize("data", [None, b"", b"\xff\xfe\x00,\x01"])
+def test_files_that_are_no_draw(tmp_path, data):
+    path = tmp_path / "draw.csv"
+    if data is not None:
+        path.write_bytes(data)
+    with pytest.raises(TallyError, match="draw.csv: expected a CSV file"):
+        AuditDraw.from_csv(path)
+
+
+@pytest.mark.parametrize("rows", [slice(1, None), slice(None, -1)])
+@pytest.mark.parametrize("strata", [None, REGIONS])
+def test_no_sheet_of_a_draw_is_left_out(tmp_path, rows, strata):
+    method = "simple" if strata is None else "stratified"
+    draw = draw_audit(NAMES, 12, method=method, strata=strata, random_state=0)
+    path = tmp_path / "draw.csv"
+    draw.to_csv(path)
+    pd.read_csv(path).iloc[rows].to_csv(path, index=False)
+    with pytest.raises(TallyError, match="expected all sheets drawn"):
+        AuditDraw.from_csv(path)
+
+
+@pytest.mark.parametrize("change", [{"order": 1}, {"order": None}, {"stratum": None}])
+def test_orders_and_strata_that_are_none(change):
+    draw = draw_audit(NAMES, 4, random_state=0)
+    with pytest.raises(TallyError, match="AuditDraw: expected"):
+        AuditDraw(draw.sheets.assign(**change), "simple", 40, draw.frame_hash)

@@ -166,3 +166,47 @@ def test_counts_that_were_not_read_are_left_out(kit):
     assert compare_tallies(table, official, fields="x").tallies["field"].tolist() == [
         "x"
     ]
+
+
+SHEETS = pd.DataFrame(
+    {"file": ["p/a", "p/a", "q/a", "q/a"], "page": [1, 1, 1, 1], "field": FIELDS * 2}
+).assign(count=[60, 40, 70, 30])
+
+
+@pytest.mark.parametrize("keys", [["file"], ["page"]])
+def test_official_counts_of_one_sheet_are_not_those_of_two(keys):
+    official = pd.DataFrame({"file": "a", "page": 1, "field": FIELDS, "official": 50})
+    with pytest.raises(TallyError, match="got several sheets of"):
+        compare_tallies(SHEETS, official[[*keys, "field", "official"]])
+
+
+def test_official_votes_may_be_texts_and_fractions(table, official):
+    whole = official.groupby("field", as_index=False)["official"].sum()
+    assert shares_of(table, whole.astype({"official": str})).equals(
+        shares_of(table, whole)
+    )
+    told = SHEETS.rename(columns={"count": "official"})
+    half = told.assign(official=told["official"] + 0.5)
+    found = compare_tallies(SHEETS, half, random_state=0)
+    assert (found.tallies["error"] == -0.5).all()
+    found = compare_tallies(SHEETS, told.astype({"official": str}), random_state=0)
+    assert found.tallies["official"].tolist() == [60, 40, 70, 30]
+    assert found.tallies["error"].dtype == np.int64
+
+
+def test_official_columns_that_do_not_fit(table, official):
+    told = SHEETS.rename(columns={"count": "official"})
+    with pytest.raises(TallyError, match="official: expected votes, numbers of 0"):
+        compare_tallies(SHEETS, told.assign(official=np.inf))
+    with pytest.raises(TallyError, match="official: expected page as in the table"):
+        compare_tallies(SHEETS, told.astype({"page": str}))
+    whole = official.groupby("field", as_index=False)["official"].sum()
+    with pytest.raises(TallyError, match="official_total: expected votes"):
+        shares_of(table, whole.assign(official_total="x"))
+
+
+def test_counts_all_the_same_have_no_correlation():
+    told = SHEETS.query("field == 'x'").drop(columns="count").assign(official=60)
+    found = compare_tallies(SHEETS, told, random_state=0)
+    assert np.isnan(found.of("correlation").low)
+    assert found.of("mean absolute error").high == 10

@@ -136,3 +136,8 @@ def test_sums_of_draws_need_no_more_memory_for_more_sheets(kit, plain_form):
 
     peak(2)  # what is imported on the way
     assert peak(120) < 1.5 * peak(10)
+
+
+def test_no_tallies_have_no_draws():
+    none = np.zeros((0, 3, 3, 12))
+    assert draw_counts(none, "indonesia-2024", n_draws=5).shape == (5, 0, 3)

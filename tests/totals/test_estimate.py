@@ -292,6 +292,9 @@ def test_audits_and_frames_that_do_not_fit(change, message):
     [
         ({"of": "ana"}, "of: expected a list"),
         ({"of": []}, "of: expected at least one"),
+        ({"by": ["region"]}, r"by: no column \['region'\] in read"),
+        ({"by": "machine"}, "by: the table has a column 'machine' too; rename it"),
+        ({"of": [5]}, "of: expected names of fields, or quantities, got 5"),
         ({"of": [share("ana", ["zero"])]}, "share ana: expected a denominator above 0"),
         ({"of": ["voided"]}, "voided: neither audited nor known for every sheet"),
         ({"by": "county"}, "by: no column 'county'"),
@@ -318,6 +321,7 @@ def test_bad_options(options, message):
     audit, read = good()
     read = read.assign(
         zero=0,
+        machine="x",
         voided=[np.nan, *[1] * 5],
         region2=[None, *"xxxxx"],
         single=list("xxxxft"),
@@ -343,3 +347,29 @@ def test_bounded_is_for_simple_draws():
 def test_bad_quantities(make, message):
     with pytest.raises(TallyError, match=message):
         make()
+
+
+def test_ratios_with_missing_readings_hold_what_full_ones_say():
+    draw = draw_audit(READ.index, 4, random_state=0)
+    full = draw.with_readings(PAPER.loc[draw.names])
+    gap = PAPER.loc[draw.names].astype(float)
+    gap.iloc[0, 0] = np.nan
+    options = {"of": ["ana"], "upper": "voters", "method": "ratio"}
+    row = estimate(full, READ, **options).iloc[0]
+    wide = estimate(draw.with_readings(gap), READ, missing="bound", **options).iloc[0]
+    assert wide["lower"] <= row["lower"] < row["upper"] <= wide["upper"]
+    assert np.isfinite(wide["estimate"])
+
+
+def test_a_sheet_that_was_not_read_is_wrong_even_if_the_guess_is_right():
+    audit = draw_audit(READ.index, 6, random_state=0).with_readings(PAPER)
+    row = estimate(audit, READ, of=["ana"], unread=25).iloc[0]  # as is on paper
+    assert row["n_wrong"] == 3  # c, f, and e, which was not read
+    assert row["machine"] == READ["ana"].sum()
+
+
+def test_columns_that_stand_there_twice():
+    audit, read = good()
+    twice = pd.concat([read, read[["ana"]]], axis=1)
+    with pytest.raises(TallyError, match="expected one column 'ana', got several"):
+        estimate(audit, twice)

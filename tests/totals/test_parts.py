@@ -126,3 +126,10 @@ def test_audit_readings_of_a_store(store):
     enter(opened, draw.names[:1], "ben", ["77"], "audit")
     with pytest.raises(TallyError, match="people differ about .*field 01"):
         audit_readings(opened, draw)
+
+
+@pytest.mark.parametrize("name", ["errors", "machine"])
+def test_sizes_of_audits_need_numbers(name):
+    options = {"spread": 10} if name == "machine" else {}
+    with pytest.raises(TallyError, match=f"{name}: expected numbers, got could not"):
+        audit_size(10, n_frame=2, **{name: ["x", 2]}, **options)

@@ -220,3 +220,21 @@ def test_plot():
     line = ax.get_lines()[0]
     assert line.get_ydata()[0] > 0 and line.get_ydata()[-1] == 0
     plt.close(ax.figure)
+
+
+@pytest.mark.parametrize("counts", [[[np.nan]], [["x"]]])
+def test_expected_errors_need_whole_counts(counts):
+    with pytest.raises(TallyError, match="counts: expected integers, -1 for no count"):
+        expected_errors(np.full((1, 1, 2, 12), 1 / 12), counts)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"a": "x"}, r"numbers of 0 or more, one above 0, got \['x'\]"),
+        ({"a": 1, 5: 1, "z": 2}, "got 5, z"),
+    ],
+)
+def test_weights_that_are_none(weights, message):
+    with pytest.raises(TallyError, match=message):
+        review_order(TABLE, weights=weights)

@@ -293,7 +293,7 @@ BOUNDS = pd.Series({"x": 9, "y": 9})
     [
         (COUNTS, pd.Series({"x": 5, "y": 9}), "sheet 'x' holds 6 votes, expected at"),
         (COUNTS, pd.Series({"x": 9}), "got none for y; add their registered voters"),
-        (COUNTS, [9], "expected one for each of 2 sheets, got 1"),
+        (COUNTS, [9], "expected one for each of 2 sheets, got shape"),
         (COUNTS, pd.Series({"x": 9, "y": None}), "a number of voters for every sheet"),
         (COUNTS, pd.Series({"x": 9, "y": -1}), "bounds: expected whole numbers of 0"),
         (COUNTS, pd.Series([9, 9], ["x", "x"]), "each sheet once, got twice: x"),
@@ -354,3 +354,33 @@ def test_bad_readings(change, message):
         plan.update(drawn)
     with pytest.raises(TallyError, match="lost: expected sheets that have a bound"):
         plan.fit(counts, bounds, lost=["elsewhere"])
+
+
+SMALL = pd.DataFrame({"A": [100, 90, 120], "B": [50, 60, 70]}, index=["a", "b", "ab"])
+
+
+@pytest.mark.parametrize(
+    ("counts", "bounds", "message"),
+    [
+        (SMALL, 300, r"bounds: expected one for each of 3 sheets, got shape \(\)"),
+        (SMALL, None, r"bounds: expected one for each of 3 sheets, got shape \(\)"),
+        (SMALL, SMALL, r"got shape \(3, 2\)"),
+        (5, [300] * 3, "counts: expected a table"),
+        (SMALL.astype(float).replace(100, 1e20), [300] * 3, "counts: .* got 1e"),
+        (SMALL, [1e20] * 3, "bounds: .* got 1e"),
+    ],
+)
+def test_counts_and_bounds_that_are_none(counts, bounds, message):
+    with pytest.raises(TallyError, match=message):
+        TranscriptionRiskPlan(seed=1).fit(counts, bounds)
+
+
+def test_lost_sheets_are_a_list_and_no_letters():
+    with pytest.raises(TallyError, match="lost: expected a list of sheets, got 'ab'"):
+        TranscriptionRiskPlan(seed=1).fit(SMALL, [300] * 3, lost="ab")
+
+
+def test_a_generator_makes_the_trials():
+    plan = TranscriptionRiskPlan(seed=1).fit(SMALL, [300] * 3)
+    rng = np.random.default_rng(0)
+    assert plan.expected_sheets(n_trials=5, random_state=rng).mean == 3

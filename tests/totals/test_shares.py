@@ -461,3 +461,39 @@ def test_damaged_probabilities_are_told(stored, tmp_path):
         store.base.execute("UPDATE fields SET proba = x'00' WHERE place = 0")
         with pytest.raises(TallyError, match="field 01: expected probabilities of 3"):
             list(store_proba(store))
+
+
+TWO = pd.DataFrame({"file": list("aabb"), "page": 1, "field": list("xyxy")}).assign(
+    count=[60, 40, 70, 30]
+)
+
+
+@pytest.mark.parametrize("count", [1e20, np.inf, 1e300])
+def test_counts_too_large_for_any_sheet_do_not_pass_as_unread(count):
+    with pytest.raises(TallyError, match="field x: count: expected a whole number"):
+        vote_totals(TWO.assign(count=[count, 40, 70, 30]))
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({"final": 1, "count": "x"}, {}, "field x: count: expected a whole number"),
+        ({"voters": [None, None, -5, -5]}, {"registered": "voters"}, "got -5"),
+        ({"d": 1}, {"by": ["d", "d"]}, "by: expected each column once, got d, d"),
+        ({"total": 1}, {"by": "total"}, "by: .* got total; rename it"),
+        ({"n_read": 1}, {"by": "n_read"}, "by: .* got n_read; rename it"),
+    ],
+)
+def test_columns_that_do_not_fit(columns, options, message):
+    with pytest.raises(TallyError, match=message):
+        vote_totals(TWO.assign(**columns), **options)
+
+
+def test_columns_of_one_name():
+    with pytest.raises(TallyError, match="expected one column 'count', got several"):
+        vote_totals(pd.concat([TWO, TWO[["count"]]], axis=1))
+
+
+def test_what_is_known_of_a_field_is_no_column_of_its_sheet():
+    with pytest.raises(TallyError, match="by: no column 'reconciled_proba'"):
+        vote_totals(TWO.assign(reconciled_proba=0.9), by="reconciled_proba")
