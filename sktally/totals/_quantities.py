@@ -103,8 +103,13 @@ def share(
     >>> share("ana", ["ana", "ben"]).denominator
     {'ana': 1.0, 'ben': 1.0}
     """
-    found = _sum_of(fields)
-    return Quantity(name or f"share {' + '.join(found)}", found, _sum_of(among))
+    found, below = _sum_of(fields), _sum_of(among)
+    if below and not found.keys() <= below.keys():
+        raise TallyError(
+            f"share: expected {', '.join(found)} among the fields below the line, got "
+            f"{', '.join(below)}; a ratio of other sums is a Quantity"
+        )
+    return Quantity(name or f"share {' + '.join(found)}", found, below)
 
 
 def difference(

@@ -295,7 +295,7 @@ def test_audits_and_frames_that_do_not_fit(change, message):
         ({"by": ["region"]}, r"by: no column \['region'\] in read"),
         ({"by": "machine"}, "by: the table has a column 'machine' too; rename it"),
         ({"of": [5]}, "of: expected names of fields, or quantities, got 5"),
-        ({"of": [share("ana", ["zero"])]}, "share ana: expected a denominator above 0"),
+        ({"of": [share("zero", ["zero"])]}, "zero: expected a denominator above 0"),
         ({"of": ["voided"]}, "voided: neither audited nor known for every sheet"),
         ({"by": "county"}, "by: no column 'county'"),
         ({"by": "region2"}, "by: 'region2' is missing for a"),
@@ -373,3 +373,8 @@ def test_columns_that_stand_there_twice():
     twice = pd.concat([read, read[["ana"]]], axis=1)
     with pytest.raises(TallyError, match="expected one column 'ana', got several"):
         estimate(audit, twice)
+
+
+def test_a_share_is_of_a_sum_that_holds_it():
+    with pytest.raises(TallyError, match="share: expected ana among .* got ben"):
+        share("ana", among=["ben"])
