@@ -81,6 +81,34 @@ def test_as_listing_all_readings(form):
                 assert reading[total] == reading[list(parts)].sum()
 
 
+def test_many_fields_in_doubt_are_not_too_improbable():
+    names = [f"f{i}" for i in range(140)]
+    known = CountPosterior(np.array([5]), np.ones(1))
+    posteriors = [None] * 139 + [known]  # as they are, one in 10 to the power of 417
+    read = read_jointly(posteriors, names, {"f139": ["f0", "f1"]})
+    assert read.consistent[0] + read.consistent[1] == read.consistent[139] == 5
+
+
+def test_names_and_places_are_one_for_each_field():
+    sure = [CountPosterior(np.array([3]), np.ones(1))] * 2
+    with pytest.raises(TallyError, match="field_names: expected .* 2 .* got 3"):
+        read_jointly(sure, ["a", "b", "c"], {"c": ["a", "b"]})
+    with pytest.raises(TallyError, match="n_places: expected .* 2 .* got 1"):
+        read_jointly(sure, ["a", "b"], {"b": ["a"]}, n_places=[3])
+
+
+def test_no_sum_holds_with_more_than_certainty():
+    counts = [61, 89, 27, 4, 17, 33, 72, 81, 0, 55]
+    sure = [CountPosterior(np.array([n]), np.ones(1)) for n in (*counts, sum(counts))]
+    names = [f"f{i}" for i in range(11)]
+    for n in range(1, 10):
+        some = [*sure[:n], CountPosterior(np.array([sum(counts[:n])]), np.ones(1))]
+        read = read_jointly(
+            some, names[: n + 1], {names[n]: names[:n]}, slips=SumSlips(0, 0, 0, 0)
+        )
+        assert 0.999 < read.holds[names[n]] <= 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_sums_of_many_counts_as_by_plain_convolution(seed):
     rng = np.random.default_rng(seed)
