@@ -213,6 +213,17 @@ def test_fields_of_four_boxes_that_were_not_read_take_little_memory():
     assert read.posteriors[0].counts[-1] >= 9999 - 4321
 
 
+def test_sums_of_many_parts_take_memory_for_each_part_a_few_times():
+    rng = np.random.default_rng(0)
+    part = CountPosterior(np.arange(2000), rng.dirichlet(np.ones(2000)))
+    names = [f"f{i}" for i in range(21)]
+    tracemalloc.start()
+    read_jointly([part] * 20 + [certain(9999)], names, {"f20": names[:20]})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 20 * 8 * 40_000  # the transform of a part has 40,000 floats
+
+
 def test_sums_that_never_fail_but_do():
     """Then nothing explains the sheet, and what was read is left as it is."""
     never = SumSlips(carry=0, digit=0, swap=0, other=0)
