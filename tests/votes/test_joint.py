@@ -305,6 +305,33 @@ def test_sheets_are_reconciled():
     assert (found.raw_proba[1] < found.proba[1]).any()
 
 
+def test_fields_that_no_sum_binds_are_read_alone_however_long():
+    fields = [
+        {"name": name, "start": [100, 100 + 100 * i], "box": [40, 50], "places": places}
+        for i, (name, places) in enumerate([("a", 3), ("b", 3), ("number", 7)])
+    ]
+    page = {"width": 900, "height": 900}
+    form = TallyForm.from_dict(
+        {"name": "long", "page": page, "fields": fields, "sums": {"b": ["a"]}}
+    )
+    proba = np.full((2, 3, 7, 12), np.nan)
+    proba[:, :2, 4:] = written("012", "018")
+    proba[0, 2] = written("1234567")[0]
+    found = reconcile_tallies(proba, form)
+    assert found.counts[:, 2].tolist() == [1234567, -1]
+    assert found.consistent[:, 2].tolist() == [1234567, -1]
+    assert found.proba[0, 2] == found.raw_proba[0, 2] > 0.5
+    assert np.isnan(found.proba[1, 2]) and found.counts[0, 0] in (12, 18)
+
+
+def test_what_is_surely_no_count_follows_from_the_others():
+    form = form_with_sums().model_copy(update={"blank_right": "shift"})
+    sure = np.eye(12)[[[0, 1, 2], [3, 11, 4], [3, 4, 2]]]  # "3_4" is none
+    found = reconcile_tallies(sure[None], form)
+    assert found.counts[0].tolist() == found.consistent[0].tolist() == [12, 330, 342]
+    assert np.isnan(found.raw_proba[0, 1]) and not found.broken.any()
+
+
 def test_forms_and_arrays_that_do_not_fit():
     form = form_with_sums()
     with pytest.raises(
