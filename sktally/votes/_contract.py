@@ -187,11 +187,12 @@ class ReadingContract(BaseEstimator):
         counts = paged_counts(
             correct, groups, {"scores": scores}, need_pages=None if alone else how
         )
+        self.n_pages_, page = counts.n_pages, counts.page
         if alone:
             counts = counts._replace(page=np.arange(len(counts.correct)))
         if np.isnan(counts.values[0]).all():
             raise TallyError("scores: expected some that are not NaN, got none")
-        self.n_pages_, self.n_counts_ = counts.n_pages, len(counts.correct)
+        self.n_counts_ = len(counts.correct)
         curve, together = self._curve(counts)
         first = self._first(curve, together, counts.values[0])
         passed = curve["p_value"].to_numpy()[first:] <= 1 - self.confidence
@@ -204,9 +205,7 @@ class ReadingContract(BaseEstimator):
             self.error_bound_ = float(curve["error_bound"].iloc[held[-1]])
         else:
             self._warn(curve.iloc[first])
-        self.read_rate_ = accuracy_interval(
-            self.accept(counts.values[0]), groups=counts.page
-        )
+        self.read_rate_ = accuracy_interval(self.accept(counts.values[0]), groups=page)
         return self
 
     def accept(self, scores: npt.ArrayLike) -> npt.NDArray[np.bool_]:

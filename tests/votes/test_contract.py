@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from sklearn.base import clone
 
 from sktally import ReadingContract, TallyError, TallyWarning
-from sktally.votes import contract_size
+from sktally.votes import accuracy_interval, contract_size
 from sktally.votes._error_bound import error_bound, error_p_value
 from sktally.votes._pages import paged_counts
 
@@ -188,6 +188,17 @@ def test_flat_counts_with_groups_are_the_same_as_rows():
     flat.fit(scores.ravel()[order], correct.ravel()[order], groups=names)
     assert flat.threshold_ == rows.threshold_
     assert flat.read_rate_ == rows.read_rate_
+
+
+def test_independent_counts_are_still_on_their_pages():
+    scores, _ = pages_of(400, 5)
+    scores[:] = scores[:, :1]  # accepted or not as whole pages
+    correct = scores >= np.quantile(scores, 0.2)
+    found = ReadingContract(0.02, clustering="independent").fit(scores, correct)
+    assert (found.n_pages_, found.n_counts_) == (400, 1200)
+    accepted, page = found.accept(scores).ravel(), np.repeat(np.arange(400), 3)
+    assert 0 < accepted.mean() < 1
+    assert found.read_rate_ == accuracy_interval(accepted, groups=page)
 
 
 def test_groups_of_a_table_are_of_its_rows():
