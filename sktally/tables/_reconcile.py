@@ -131,7 +131,8 @@ def reconcile_store(
             slips, audited = audited_slips(store, chosen)
         slips = _checked(slips)
         content = {
-            "slips": asdict(slips),
+            # 0 and 0.0 are one
+            "slips": {name: float(s) for name, s in asdict(slips).items()},
             "audited": audited,
             "temperature": calibrator and calibrator.temperature_.tolist(),
             "versions": versions("numpy", "scipy"),

@@ -42,15 +42,16 @@ def best_reading(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | No
     alone = np.array([int(u.argmax()) for u in unary], np.int64)
     if not _broken(alone, rules):
         return alone
-    best = [float(u.max()) for u in unary]
-    least = _mended(alone, unary, rules, best) * _TIED or _LIKELY
+    # against the best of each: many fields in doubt would be too improbable for a float
+    unary = [u / u.max() for u in unary]
+    least = _mended(alone, unary, rules) * _TIED or _LIKELY
     while True:
-        likely = _likely(unary, best, least)
+        likely = _likely(unary, least)
         few = prod(int(np.count_nonzero(u)) for u in likely) <= _FEW
         found = _listed(likely, rules) if few else _gone_through(likely, rules)
         if least == 0:
             return found
-        score = 0.0 if found is None else _score(found, unary, best)
+        score = 0.0 if found is None else _score(found, unary)
         if score >= least:
             return found
         least = score * _TIED or (least**2 if least > _UNLIKELY else 0.0)
@@ -64,14 +65,12 @@ def _broken(reading: _Reading, rules: Sequence[Rule]) -> list[Rule]:
     ]
 
 
-def _mended(
-    reading: _Reading, unary: Sequence[Array], rules: Sequence[Rule], best: list[float]
-) -> float:
+def _mended(reading: _Reading, unary: Sequence[Array], rules: Sequence[Rule]) -> float:
     """Mend one count a time; return how probable what comes out is, 0 for nothing."""
     for _ in range(2 * len(rules)):
         broken = _broken(reading, rules)
         if not broken:
-            return _score(reading, unary, best)
+            return _score(reading, unary)
         total, parts = broken[0]
         off = int(reading[total] - sum(reading[i] for i in parts))
         changes = []
@@ -80,7 +79,7 @@ def _mended(
             if 0 <= n < len(unary[i]) and unary[i][n] > 0:
                 other = reading.copy()
                 other[i] = n
-                share = float(unary[i][n]) / best[i]
+                share = float(unary[i][n])
                 changes.append((-len(_broken(other, rules)), share, -i, other))
         if not changes:
             break
@@ -88,15 +87,14 @@ def _mended(
     return 0.0
 
 
-def _score(reading: _Reading, unary: Sequence[Array], best: list[float]) -> float:
+def _score(reading: _Reading, unary: Sequence[Array]) -> float:
     """Return how probable a reading is, against all fields at their best."""
-    each = zip(unary, reading, best, strict=True)
-    return prod(float(u[n]) / b for u, n, b in each)
+    return prod(float(u[n]) for u, n in zip(unary, reading, strict=True))
 
 
-def _likely(unary: Sequence[Array], best: list[float], least: float) -> list[Array]:
+def _likely(unary: Sequence[Array], least: float) -> list[Array]:
     """Return the probabilities of counts that are not below a share of the best."""
-    kept = [np.flatnonzero(u >= least * b) for u, b in zip(unary, best, strict=True)]
+    kept = [np.flatnonzero(u >= least) for u in unary]
     some = []
     for u, at in zip(unary, kept, strict=True):
         likely = np.zeros(int(at[-1]) + 1)

@@ -29,6 +29,7 @@ _MIN_PAGES = 20
 _RANGE = (0.1, 10.0)  # of temperatures
 _SPREAD = math.log(2)  # of the logarithm of temperatures, before pages are seen
 _FLOOR = 1e-12
+_TOLERANCE = 0.01  # of sums of probabilities, as `count_posterior` has it
 
 
 class DigitCalibrator(TransformerMixin, BaseEstimator):
@@ -228,7 +229,12 @@ def count_proba(
 
 def check_digit_proba(X: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return probabilities ``(n_tallies, n_fields, n_places, 12)``, or raise."""
-    proba = np.asarray(X, dtype=np.float64)
+    try:
+        proba = np.asarray(X, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TallyError(
+            f"digit_proba: expected an array of numbers ({error})"
+        ) from None
     if proba.ndim != 4 or proba.shape[3] != len(CLASSES) or not proba.shape[2]:
         raise TallyError(
             "digit_proba: expected shape (n_tallies, n_fields, n_places, "
@@ -236,6 +242,14 @@ def check_digit_proba(X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         )
     if ((proba < 0) | (proba > 1)).any():
         raise TallyError("digit_proba: expected probabilities, got some outside [0, 1]")
+    sums = proba.sum(axis=-1)
+    odd = ~(np.abs(sums - 1) < _TOLERANCE) & ~np.isnan(proba).all(axis=-1)
+    if odd.any():
+        raise TallyError(
+            "digit_proba: expected probabilities that sum to 1 in each box, or NaN in "
+            f"all of an absent one, got a sum of {sums[odd][0]:.3g} in one of "
+            f"{odd.sum()} boxes"
+        )
     return proba
 
 

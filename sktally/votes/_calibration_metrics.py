@@ -48,10 +48,12 @@ def calibration_scores(
         not known.
     proba : array-like of the same shape
         The probability of that, in [0, 1]; NaN, for what was not read, is left out.
-    groups : array-like that broadcasts to the same shape, optional
-        Page of each. Without it rows are pages, and in a flat array each its own.
+    groups : array-like, optional
+        Page of each, one for each row of a table or of the same shape. Without it rows
+        are pages, and in a flat array each its own.
     by : array-like that broadcasts to the same shape, optional
-        What to break the scores down by, such as the field or the place of each.
+        What to break the scores down by, such as the field or the place of each; not
+        named "all".
     n_bins : int, default=10
         Bins of the calibration error, with as many probabilities in each; equal ones
         are never parted.
@@ -81,10 +83,10 @@ def calibration_scores(
 
     Notes
     -----
-    Intervals are percentiles of a bootstrap of pages. The expected calibration error is
-    never 0, and larger with more bins: by chance alone shares differ from
-    probabilities. Compare it between readers, on the same pages. In the log loss no
-    probability is taken for nearer to 0 or 1 than 1e-6.
+    Intervals are percentiles of a bootstrap of pages; of one page they are NaN. The
+    expected calibration error is never 0, and larger with more bins: by chance alone
+    shares differ from probabilities. Compare it between readers, on the same pages. In
+    the log loss no probability is taken for nearer to 0 or 1 than 1e-6.
 
     References
     ----------
@@ -118,6 +120,11 @@ def calibration_scores(
                 f"{np.shape(by)}"
             ) from None
         names = names[counts.kept]
+        if pd.isna(names).any() or "all" in names.tolist():
+            raise TallyError(
+                "by: expected a name for each, none missing and none 'all', which is "
+                "the name of the row for all; rename these"
+            )
         parts |= {name: names == name for name in np.unique(names).tolist()}
     rows = {}
     for name, part in parts.items():
@@ -149,7 +156,7 @@ def calibration_difference(
         1, 0, or NaN where that is not known.
     proba, other : array-like of the same shape
         Probabilities of being right; what is NaN in either is left out.
-    groups : array-like that broadcasts to the same shape, optional
+    groups : array-like, optional
         Page of each, as in `calibration_scores`.
     n_bins : int, default=10
         Bins of the calibration error.
@@ -219,7 +226,7 @@ def reliability_curve(
         1, 0, or NaN where that is not known.
     proba : array-like of the same shape
         Probabilities of being right; NaN is left out.
-    groups : array-like that broadcasts to the same shape, optional
+    groups : array-like, optional
         Page of each, as in `calibration_scores`.
     n_bins : int, default=10
         Bins, with as many probabilities in each; equal ones are never parted.
@@ -316,6 +323,8 @@ def _bootstrap(
     """Return the measures of each table ``(n, 3)``, all of the same draws of pages."""
     check_range("n_resamples", n, 1, 10**7, integer=True)
     n_pages = len(tables[0])
+    if n_pages == 1:  # which says nothing of others
+        return [np.full((n, len(_MEASURES)), np.nan) for _ in tables]
     at_once = max(_AT_ONCE // n_pages, 1)
     drawn: list[list[Any]] = [[] for _ in tables]
     for start in range(0, n, at_once):

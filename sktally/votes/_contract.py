@@ -87,7 +87,8 @@ class ReadingContract(BaseEstimator):
     No correction is due, for none is tested after the first that stands. Thresholds are
     quantiles of the scores. The first is where a pass is the likeliest, were the scores
     the probabilities of being right; if they are outside [0, 1], the strictest that can
-    pass. Which counts were right has no say in it.
+    pass. Which counts were right has no say in it, but for `c` below if it is
+    estimated.
 
     *Pages.* Counts of one page go wrong together: one hand, one photograph. The test
     therefore counts bad pages, those with a wrong accepted count. If these hold `c`
@@ -120,7 +121,7 @@ class ReadingContract(BaseEstimator):
 
     Examples
     --------
-    Of 400 pages of three counts, those that a reader is not sure of are wrong at times:
+    Of 1000 pages of three counts, those that a reader is unsure of are wrong at times:
 
     >>> import numpy as np
     >>> from sktally.votes import ReadingContract
@@ -164,8 +165,9 @@ class ReadingContract(BaseEstimator):
         correct : array-like of the same shape
             1 where the count was read as it is, 0 where not, NaN where that is not
             known.
-        groups : array-like that broadcasts to the same shape, optional
-            Page of each. Rows of a table are pages without it.
+        groups : array-like, optional
+            Page of each, one for each row of a table or of the same shape. Rows of a
+            table are pages without it.
 
         Returns
         -------
@@ -185,11 +187,12 @@ class ReadingContract(BaseEstimator):
         counts = paged_counts(
             correct, groups, {"scores": scores}, need_pages=None if alone else how
         )
+        self.n_pages_, page = counts.n_pages, counts.page
         if alone:
             counts = counts._replace(page=np.arange(len(counts.correct)))
         if np.isnan(counts.values[0]).all():
             raise TallyError("scores: expected some that are not NaN, got none")
-        self.n_pages_, self.n_counts_ = counts.n_pages, len(counts.correct)
+        self.n_counts_ = len(counts.correct)
         curve, together = self._curve(counts)
         first = self._first(curve, together, counts.values[0])
         passed = curve["p_value"].to_numpy()[first:] <= 1 - self.confidence
@@ -202,9 +205,7 @@ class ReadingContract(BaseEstimator):
             self.error_bound_ = float(curve["error_bound"].iloc[held[-1]])
         else:
             self._warn(curve.iloc[first])
-        self.read_rate_ = accuracy_interval(
-            self.accept(counts.values[0]), groups=counts.page
-        )
+        self.read_rate_ = accuracy_interval(self.accept(counts.values[0]), groups=page)
         return self
 
     def accept(self, scores: npt.ArrayLike) -> npt.NDArray[np.bool_]:

@@ -86,8 +86,9 @@ def read_jointly(
     Raises
     ------
     TallyError
-        If a sum names a field that is not there, counts reach 100,000, or circles of
-        sums leave too much to go through.
+        If a sum names a field that is not there, names or places are not as many as
+        posteriors, counts reach 100,000, or circles of sums leave too much to go
+        through.
 
     Notes
     -----
@@ -120,7 +121,7 @@ def read_jointly(
     if best is not None:
         each = [_log_score(x, unary, rules, kernels) for x in (best, raw)]
         log_odds = each[0] - each[1]
-    holds = dict(zip(sums, soft.holds, strict=True))
+    holds = {name: min(float(h), 1.0) for name, h in zip(sums, soft.holds, strict=True)}
     return JointReading(marginals, best, log_odds, holds)
 
 
@@ -132,6 +133,12 @@ def prepare(
     n_places: Sequence[int] | None,
 ) -> tuple[list[Array], list[Rule], list[Kernel]]:
     """Return what `solve` takes: counts by field, sums by number, slips by sum."""
+    for what, given in (("field_names", field_names), ("n_places", n_places)):
+        if given is not None and len(given) != len(posteriors):
+            raise TallyError(
+                f"{what}: expected one for each of {len(posteriors)} posteriors, got "
+                f"{len(given)}"
+            )
     rules = _rules(list(field_names), sums)
     slips = SumSlips() if slips is None else slips
     places = _places(posteriors, n_places)

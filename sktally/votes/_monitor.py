@@ -8,6 +8,7 @@ where that is more than pages differ among each other.
 from __future__ import annotations
 
 import warnings
+from math import comb
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -169,7 +170,8 @@ class ShiftMonitor(BaseEstimator):
         Raises
         ------
         TallyError
-            If X is something else, or fewer than 5 pages were read.
+            If X is something else, fewer than 5 pages were read, or `level` is so low
+            that these pages or `n_permutations` could show nothing.
         """
         check_is_fitted(self)
         check_range("level", self.level, 0, 1)
@@ -179,6 +181,7 @@ class ShiftMonitor(BaseEstimator):
         rng = check_random_state(self.random_state)
         tables = [np.hstack([self.scores_, self.digits_]), np.hstack(_histograms(X))]
         sizes = [len(table) for table in tables]
+        self._check_power(*sizes)
         old, new = (self._some(table, rng) for table in tables)
         pages = np.vstack([old, new])
         kept = pages[:, : len(_EDGES) + 1], pages[:, len(_EDGES) + 1 :]
@@ -198,6 +201,19 @@ class ShiftMonitor(BaseEstimator):
         if any(shift.found for shift in shifts):
             self._warn(shifts, sizes)
         return shifts[0], shifts[1]
+
+    def _check_power(self, *sizes: int) -> None:
+        """Raise where no difference, however large, could be found."""
+        n, m = (min(size, self.max_pages) for size in sizes)
+        # of pages in equal numbers the two sets may be exchanged
+        least = max((1 + (n == m)) / comb(n + m, n), 1 / (self.n_permutations + 1))
+        if least > self.level / 2:
+            raise TallyError(
+                f"ShiftMonitor: no p-value of {self.n_permutations} permutations of "
+                f"{n} and {m} pages is below {least:.2g}, and level={self.level:g} "
+                f"takes {self.level / 2:g}: no shift could be found; raise "
+                "n_permutations or level, or compare more pages"
+            )
 
     def _some(
         self, table: npt.NDArray[np.int64], rng: np.random.RandomState

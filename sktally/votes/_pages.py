@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from sktally.exceptions import TallyError
 
@@ -51,7 +52,7 @@ def paged_counts(
     ----------
     correct : array-like of shape (n,) or (n_tallies, n_fields)
         1 and 0, or NaN where the truth is not known.
-    groups : array-like that broadcasts to that shape, or None
+    groups : array-like of that shape or (n_tallies,), or None
         Page of each. None takes rows of a table for pages, and every count of a flat
         array for a page of its own.
     values : mapping of str to array-like of the shape of `correct`
@@ -63,7 +64,7 @@ def paged_counts(
     -------
     PagedCounts
     """
-    right = np.asarray(correct, dtype=np.float64)
+    right = _numbers("correct", correct)
     if right.ndim not in (1, 2) or not np.isin(right[~np.isnan(right)], (0, 1)).all():
         raise TallyError(
             "correct: expected 1, 0 or NaN for each count, shape (n,) or (n_tallies, "
@@ -74,7 +75,7 @@ def paged_counts(
         raise TallyError("correct: expected at least one count of known truth, got 0")
     flat = []
     for name, value in values.items():
-        array = np.asarray(value, dtype=np.float64)
+        array = _numbers(name, value)
         if array.shape != right.shape or np.isinf(array).any():
             raise TallyError(
                 f"{name}: expected one number, or NaN, for each of correct, shape "
@@ -87,15 +88,32 @@ def paged_counts(
         page = np.arange(len(right)).reshape(-1, *[1] * (right.ndim - 1))
     else:
         page = np.asarray(groups)
+    shape = page.shape
+    if page.ndim == 1 and right.ndim == 2:  # of each row
+        page = page[:, None]
     try:
         page = np.broadcast_to(page, right.shape).ravel()[known]
     except ValueError:
         raise TallyError(
-            f"groups: expected the page of each count, shape {right.shape}, got "
-            f"{page.shape}"
+            f"groups: expected the page of each count, shape {right.shape}, or of each "
+            f"row, got shape {shape}"
         ) from None
+    if pd.isna(page).any():
+        raise TallyError("groups: expected the page of each count, got some missing")
     index = np.unique(page, return_inverse=True)[1]
     return PagedCounts(right.ravel()[known] == 1, tuple(flat), index, known)
+
+
+def _numbers(name: str, value: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return an array of floats, NaN for what is missing."""
+    try:
+        if isinstance(value, pd.DataFrame):
+            value = value.to_numpy(dtype=np.float64, na_value=np.nan)
+        return np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TallyError(
+            f"{name}: expected an array of numbers, NaN where missing ({error})"
+        ) from None
 
 
 def _span(array: npt.NDArray[np.float64]) -> str:

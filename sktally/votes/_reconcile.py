@@ -112,13 +112,21 @@ def reconcile_tallies(
             f"of form {form.name!r}, got {proba.shape}"
         )
     places = np.isfinite(form.box_array()[..., 0]).sum(axis=1).tolist()
+    bound = {name for total, parts in form.sums.items() for name in (total, *parts)}
+    at = [j for j, name in enumerate(names) if name in bound]
     out = _empty(len(proba), n, len(form.sums))
     for i, sheet in enumerate(proba):
         alone = [alone_of(boxes, form.blank_right) for boxes in sheet]
         if not any(alone):
             continue
-        read = read_jointly(alone, names, form.sums, slips=slips, n_places=places)
-        _note(out, i, alone, read, form)
+        read = read_jointly(
+            [alone[j] for j in at],
+            [names[j] for j in at],
+            form.sums,
+            slips=slips,
+            n_places=[places[j] for j in at],
+        )
+        _note(out, i, alone, at, read, form)
     return out
 
 
@@ -136,7 +144,7 @@ def _empty(n_tallies: int, n_fields: int, n_sums: int) -> ReconciledTallies:
 
 
 def alone_of(boxes: npt.NDArray[np.float64], rule: str) -> CountPosterior | None:
-    """Return what the boxes of a field say by themselves; None if it was not read."""
+    """Return what the boxes of a field say by themselves; None if that is nothing."""
     if np.isnan(boxes[-1]).any():
         return None
     rules = ("zero", "shift") if rule == "missing" else (rule,)
@@ -146,6 +154,8 @@ def alone_of(boxes: npt.NDArray[np.float64], rule: str) -> CountPosterior | None
     counts, where = np.unique(
         np.concatenate([p.counts for p in found]), return_inverse=True
     )
+    if not len(counts):  # what is surely no count may be any, as if it was not read
+        return None
     proba = np.bincount(where, np.concatenate([p.proba for p in found]))
     return CountPosterior(counts, proba / proba.sum())
 
@@ -154,25 +164,27 @@ def _note(
     out: ReconciledTallies,
     i: int,
     alone: list[CountPosterior | None],
+    at: list[int],
     read: JointReading,
     form: TallyForm,
 ) -> None:
-    """Write down what was read of one sheet."""
+    """Write down what was read of one sheet; `at` are the fields that sums bind."""
     raw: dict[str, int] = {}
-    bound = {name for total, parts in form.sums.items() for name in (total, *parts)}
-    for j, (name, own, joint) in enumerate(
-        zip(form.field_names, alone, read.posteriors, strict=True)
-    ):
-        if own is None and name not in bound:
+    given = dict(zip(at, read.posteriors, strict=True))
+    for j, own in enumerate(alone):
+        joint = given.get(j, own)
+        if joint is None:
             continue
         out.counts[i, j], out.proba[i, j] = joint.top(1)[0]
         if own is not None:
+            name = form.field_names[j]
             raw[name] = own.top(1)[0][0]
             out.raw_proba[i, j] = joint.of(raw[name])
     out.holds[i] = [read.holds[total] for total in form.sums]
     out.broken[i] = list(_broken(raw, form))
     if read.consistent is not None:
-        out.consistent[i] = read.consistent
+        out.consistent[i] = out.counts[i]  # of fields that no sum binds
+        out.consistent[i, at] = read.consistent
     out.log_odds[i] = read.log_odds
 
 

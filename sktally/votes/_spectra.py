@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ __all__ = ["Array", "Kernel", "Spectra", "added"]
 _NOISE = 1e-14  # of all that is summed up: what transforms may make of nothing
 
 Array = npt.NDArray[np.float64]
+Spectrum = npt.NDArray[np.complex128]
 #: Differences, how probable each is, and what is added to that of any difference.
 Kernel = tuple[npt.NDArray[np.int64], Array, float]
 
@@ -50,7 +52,7 @@ class Spectra:
         slip = np.zeros(self.size)
         slip[differences] = proba
         self.slip = rfft(slip)
-        self.known: dict[int, npt.NDArray[np.complex128]] = {}
+        self.known: dict[int, Spectrum] = {}
         self.mass: dict[int, float] = {}
 
     def hear(self, i: int, said: Array) -> None:
@@ -60,30 +62,36 @@ class Spectra:
 
     def summed(self) -> Array:
         """Return the distribution of the sum of all parts."""
-        found = np.multiply.reduce([self.known[i] for i in self.parts])
+        found: Any = prod(self.known[i] for i in self.parts)
         mass = prod(self.mass[i] for i in self.parts)
         return _without_noise(np.asarray(irfft(found, self.size)), mass)
 
     def tell(self, to: Iterable[int]) -> dict[int, Array]:
         """Return how well each count of some fields fits what the others said."""
+        told = {}
+        for i, spectrum in self._others({*to}):
+            mass = prod(m for j, m in self.mass.items() if j != i)
+            fits = irfft(spectrum, self.size)[: self.lengths[i]]
+            told[i] = _without_noise(fits, mass) + self.rest * mass
+        return told
+
+    def _others(self, to: set[int]) -> Iterator[tuple[int, Spectrum]]:
+        """Yield what all others say to each of some fields, one at a time."""
         fields = [i for i in self.parts if i in self.known]
-        ahead, behind = _others([self.known[i] for i in fields])
-        told, masses = {}, []
-        for i in to:
-            masses.append(prod(m for j, m in self.mass.items() if j != i))
-            if i == self.total:
-                told[i] = self.slip * behind[0]
-            elif i in self.known:
-                k = fields.index(i)
-                others = ahead[k] * behind[k + 1]
-                told[i] = self.known[self.total] * np.conj(self.slip * others)
-            else:
-                told[i] = self.known[self.total] * np.conj(self.slip * behind[0])
-        found = irfft(np.array([*told.values()]), self.size, axis=1)
-        return {
-            i: _without_noise(fits[: self.lengths[i]], mass) + self.rest * mass
-            for i, fits, mass in zip(told, found, masses, strict=True)
-        }
+        behind: list = [1.0]  # products of each part and all behind it
+        for i in reversed(fields):
+            behind.append(behind[-1] * self.known[i])
+        if self.total in to:
+            yield self.total, self.slip * behind[-1]
+        for i in to.difference(fields, [self.total]):
+            yield i, self.known[self.total] * np.conj(self.slip * behind[-1])
+        ahead: Any = 1.0
+        for i in fields:
+            behind.pop()
+            if i in to:
+                others = self.slip * (ahead * behind[-1])
+                yield i, self.known[self.total] * np.conj(others)
+            ahead = ahead * self.known[i]
 
 
 def added(a: Array, b: Array, size: int) -> Array:
@@ -96,12 +104,3 @@ def added(a: Array, b: Array, size: int) -> Array:
 
 def _without_noise(a: Array, mass: float) -> Array:
     return np.where(a < _NOISE * mass, 0.0, a)
-
-
-def _others(spectra: list) -> tuple[list, list]:
-    """Return the products of all before each, and of each and all behind it."""
-    ahead, behind = [1.0], [1.0]
-    for one, last in zip(spectra, reversed(spectra), strict=True):
-        ahead.append(ahead[-1] * one)
-        behind.append(behind[-1] * last)
-    return ahead, behind[::-1]

@@ -296,6 +296,14 @@ def test_other_slips_are_another_reconciliation(path, monkeypatch):
         assert list(verify(store, images=False)) == []
 
 
+def test_the_same_slips_in_other_numbers_are_one_reconciliation(path):
+    first = reconcile_store(path, slips=SumSlips(0, 0.5, 0, 0))
+    again = reconcile_store(
+        path, slips=SumSlips(np.int64(0), np.float32(0.5), 0.0, np.float64(0))
+    )
+    assert again.number == first.number and again.before == again.done
+
+
 def test_other_versions_are_another_reconciliation(path, monkeypatch):
     reconcile_store(path)
     monkeypatch.setattr(_reconcile, "versions", lambda *_: {"sktally": "9"})

@@ -46,7 +46,7 @@ def test_by_place():
     calibrator = DigitCalibrator(by="place").fit(mixed, boxes)
     assert calibrator.temperature_ == pytest.approx([3, 1], rel=0.15)
     with pytest.raises(TallyError, match="expected 2 places, one for each temperature"):
-        calibrator.transform(np.zeros((1, 3, 3, 12)))
+        calibrator.transform(np.full((1, 3, 3, 12), 1 / 12))
 
 
 def test_learns_from_counts_and_leaves_out_what_is_missing():
@@ -66,6 +66,9 @@ def test_learns_from_counts_and_leaves_out_what_is_missing():
     [
         (np.zeros((30, 1, 12)), [[1]] * 30, r"expected shape \(n_tallies, n_fields"),
         (np.full((30, 1, 1, 12), 2.0), [[1]] * 30, r"some outside \[0, 1\]"),
+        (np.full((30, 1, 1, 12), 0.5), [[1]] * 30, "sum to 1 .* got a sum of 6"),
+        (np.where(np.arange(12) == 3, np.nan, np.ones((30, 1, 1, 12))), None, "sum to"),
+        ([[[["a"] * 12]]] * 30, [[1]] * 30, "expected an array of numbers"),
         (np.full((30, 1, 1, 12), 1 / 12), [[-1]] * 30, "at least 20 .* got 0"),
         (np.full((19, 1, 1, 12), 1 / 12), [[1]] * 19, "at least 20 .* got 19"),
         (np.full((30, 1, 1, 12), 1 / 12), [[1]] * 29, "y: expected shape"),

@@ -85,6 +85,17 @@ def test_intervals_cover_under_clustering(clustered):
     assert (wide / 70 > 0.02) == clustered
 
 
+def test_one_page_has_no_intervals():
+    found = calibration_scores(
+        [[1, 0], [1, 1]], [[0.5, 0.5], [0.9, 0.9]], by=[[1], [2]]
+    )
+    assert found.loc[[1, 2], ["brier_low", "ece_high"]].isna().all(axis=None)
+    assert found.loc["all"].notna().all()
+    pair = calibration_difference([[1, 0]], [[0.5, 0.5]], [[0.9, 0.9]])
+    assert pair[["low", "high"]].isna().all(axis=None)
+    assert pair.loc["brier", "difference"] == pytest.approx(0.25 - 0.41)
+
+
 def test_differences_are_paired():
     correct, proba = said_and_right(200, 1, clustered=True)
     sharp = proba**0.7
@@ -127,6 +138,9 @@ def test_random_state_decides():
         ),
         (lambda: calibration_scores([1], [np.nan]), "at least one that is not NaN"),
         (lambda: calibration_scores([1], [1], by=[1, 2]), r"by: .*, got \(2,\)"),
+        (lambda: calibration_scores([1], [1], by=[np.nan]), "by: .* none missing"),
+        (lambda: calibration_scores([1], [1], by=[None]), "by: .* none missing"),
+        (lambda: calibration_scores([1], [1], by=["all"]), "by: .* none 'all'"),
         (lambda: calibration_scores([1], [1], level=95), "level: expected a number"),
         (
             lambda: calibration_scores([1], [1], n_resamples=0),

@@ -1,6 +1,7 @@
 """Contracts hold as often as they say, and refuse what cannot be proven."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,8 +9,9 @@ from scipy.stats import binomtest
 from sklearn.base import clone
 
 from sktally import ReadingContract, TallyError, TallyWarning
-from sktally.votes import contract_size
+from sktally.votes import accuracy_interval, contract_size
 from sktally.votes._error_bound import error_bound, error_p_value
+from sktally.votes._pages import paged_counts
 
 
 def pages_of(n_pages, seed, *, together=0.0, n_fields=3, shape=(40, 1)):
@@ -186,6 +188,41 @@ def test_flat_counts_with_groups_are_the_same_as_rows():
     flat.fit(scores.ravel()[order], correct.ravel()[order], groups=names)
     assert flat.threshold_ == rows.threshold_
     assert flat.read_rate_ == rows.read_rate_
+
+
+def test_independent_counts_are_still_on_their_pages():
+    scores, _ = pages_of(400, 5)
+    scores[:] = scores[:, :1]  # accepted or not as whole pages
+    correct = scores >= np.quantile(scores, 0.2)
+    found = ReadingContract(0.02, clustering="independent").fit(scores, correct)
+    assert (found.n_pages_, found.n_counts_) == (400, 1200)
+    accepted, page = found.accept(scores).ravel(), np.repeat(np.arange(400), 3)
+    assert 0 < accepted.mean() < 1
+    assert found.read_rate_ == accuracy_interval(accepted, groups=page)
+
+
+def test_groups_of_a_table_are_of_its_rows():
+    scores, correct = pages_of(60, 5, n_fields=60)
+    each = {"correct": correct, "values": {"scores": scores}}
+    rows = paged_counts(**each, groups=None)
+    named = paged_counts(**each, groups=[f"page {i:02d}" for i in range(60)])
+    assert (named.page == rows.page).all()
+    with pytest.raises(TallyError, match=r"groups: .* each row, got shape \(3,\)"):
+        ReadingContract().fit(*pages_of(60, 5), groups=[0, 1, 2])
+    for groups in ([None, "b"], [np.nan, 1]):
+        with pytest.raises(TallyError, match="groups: .* some missing"):
+            ReadingContract().fit([0.5, 1], [1, 1], groups=groups)
+
+
+def test_tables_of_pandas_may_miss_some():
+    scores, correct = pages_of(400, 5)
+    correct = np.where(scores < 0.5, np.nan, correct)
+    missing = pd.DataFrame(correct).astype("Int64")
+    found = ReadingContract(0.02).fit(pd.DataFrame(scores).astype("Float64"), missing)
+    assert found.n_counts_ == (scores >= 0.5).sum()
+    assert found.threshold_ == ReadingContract(0.02).fit(scores, correct).threshold_
+    with pytest.raises(TallyError, match="scores: expected an array of numbers"):
+        ReadingContract().fit([["much"]], [[1]])
 
 
 def test_refuses_what_no_reading_could_prove():

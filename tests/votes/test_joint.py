@@ -81,6 +81,34 @@ def test_as_listing_all_readings(form):
                 assert reading[total] == reading[list(parts)].sum()
 
 
+def test_many_fields_in_doubt_are_not_too_improbable():
+    names = [f"f{i}" for i in range(140)]
+    known = CountPosterior(np.array([5]), np.ones(1))
+    posteriors = [None] * 139 + [known]  # as they are, one in 10 to the power of 417
+    read = read_jointly(posteriors, names, {"f139": ["f0", "f1"]})
+    assert read.consistent[0] + read.consistent[1] == read.consistent[139] == 5
+
+
+def test_names_and_places_are_one_for_each_field():
+    sure = [CountPosterior(np.array([3]), np.ones(1))] * 2
+    with pytest.raises(TallyError, match="field_names: expected .* 2 .* got 3"):
+        read_jointly(sure, ["a", "b", "c"], {"c": ["a", "b"]})
+    with pytest.raises(TallyError, match="n_places: expected .* 2 .* got 1"):
+        read_jointly(sure, ["a", "b"], {"b": ["a"]}, n_places=[3])
+
+
+def test_no_sum_holds_with_more_than_certainty():
+    counts = [61, 89, 27, 4, 17, 33, 72, 81, 0, 55]
+    sure = [CountPosterior(np.array([n]), np.ones(1)) for n in (*counts, sum(counts))]
+    names = [f"f{i}" for i in range(11)]
+    for n in range(1, 10):
+        some = [*sure[:n], CountPosterior(np.array([sum(counts[:n])]), np.ones(1))]
+        read = read_jointly(
+            some, names[: n + 1], {names[n]: names[:n]}, slips=SumSlips(0, 0, 0, 0)
+        )
+        assert 0.999 < read.holds[names[n]] <= 1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_sums_of_many_counts_as_by_plain_convolution(seed):
     rng = np.random.default_rng(seed)
@@ -185,6 +213,17 @@ def test_fields_of_four_boxes_that_were_not_read_take_little_memory():
     assert read.posteriors[0].counts[-1] >= 9999 - 4321
 
 
+def test_sums_of_many_parts_take_memory_for_each_part_a_few_times():
+    rng = np.random.default_rng(0)
+    part = CountPosterior(np.arange(2000), rng.dirichlet(np.ones(2000)))
+    names = [f"f{i}" for i in range(21)]
+    tracemalloc.start()
+    read_jointly([part] * 20 + [certain(9999)], names, {"f20": names[:20]})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 * 20 * 8 * 40_000  # the transform of a part has 40,000 floats
+
+
 def test_sums_that_never_fail_but_do():
     """Then nothing explains the sheet, and what was read is left as it is."""
     never = SumSlips(carry=0, digit=0, swap=0, other=0)
@@ -278,6 +317,33 @@ def test_sheets_are_reconciled():
     assert found.holds[1, 0] > 0.8 and np.isnan(found.holds[3, 0])
     assert found.log_odds[0] == 0 and found.log_odds[1] > 0
     assert (found.raw_proba[1] < found.proba[1]).any()
+
+
+def test_fields_that_no_sum_binds_are_read_alone_however_long():
+    fields = [
+        {"name": name, "start": [100, 100 + 100 * i], "box": [40, 50], "places": places}
+        for i, (name, places) in enumerate([("a", 3), ("b", 3), ("number", 7)])
+    ]
+    page = {"width": 900, "height": 900}
+    form = TallyForm.from_dict(
+        {"name": "long", "page": page, "fields": fields, "sums": {"b": ["a"]}}
+    )
+    proba = np.full((2, 3, 7, 12), np.nan)
+    proba[:, :2, 4:] = written("012", "018")
+    proba[0, 2] = written("1234567")[0]
+    found = reconcile_tallies(proba, form)
+    assert found.counts[:, 2].tolist() == [1234567, -1]
+    assert found.consistent[:, 2].tolist() == [1234567, -1]
+    assert found.proba[0, 2] == found.raw_proba[0, 2] > 0.5
+    assert np.isnan(found.proba[1, 2]) and found.counts[0, 0] in (12, 18)
+
+
+def test_what_is_surely_no_count_follows_from_the_others():
+    form = form_with_sums().model_copy(update={"blank_right": "shift"})
+    sure = np.eye(12)[[[0, 1, 2], [3, 11, 4], [3, 4, 2]]]  # "3_4" is none
+    found = reconcile_tallies(sure[None], form)
+    assert found.counts[0].tolist() == found.consistent[0].tolist() == [12, 330, 342]
+    assert np.isnan(found.raw_proba[0, 1]) and not found.broken.any()
 
 
 def test_forms_and_arrays_that_do_not_fit():

@@ -100,6 +100,27 @@ def test_errors(params, message):
         monitor.check(pages_of(10, 1))
 
 
+@pytest.mark.parametrize(
+    ("params", "n", "message"),
+    [
+        ({"n_permutations": 99}, 40, r"of 99 permutations of 40 and 40 .* below 0.01"),
+        ({"level": 0}, 40, "takes 0: no shift could be found"),
+        ({}, 5, "of 5 and 5 pages is below 0.0079"),  # 2 of 252 ways to part them
+    ],
+)
+def test_says_so_where_it_could_find_nothing(params, n, message):
+    monitor = ShiftMonitor(**params).fit(pages_of(n, 0))
+    with pytest.raises(TallyError, match=message):
+        monitor.check(pages_of(n, 1, doubt=1.0))
+
+
+def test_finds_a_shift_in_as_few_pages_as_it_takes():
+    sure = np.eye(12)[np.arange(54).reshape(6, 3, 3) % 12]
+    monitor = ShiftMonitor(random_state=0).fit(sure)
+    with pytest.warns(TallyWarning, match="how sure the reader is"):
+        assert monitor.check(0.5 * sure + 0.5 / 12)[0].found
+
+
 def test_needs_pages():
     with pytest.raises(TallyError, match="at least 5 pages that were read, got 4"):
         ShiftMonitor().fit(pages_of(4, 0))
