@@ -7,8 +7,9 @@ pages of one; what was read stays as it is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sklearn.utils.validation import check_is_fitted
 
@@ -24,7 +25,12 @@ from sktally.tables._sheets import (
     pages_left,
 )
 from sktally.tables._store import Store
-from sktally.votes import DigitCalibrator, SumSlips, reconcile_tallies
+from sktally.votes import (
+    SLIP_TYPES,
+    DigitCalibrator,
+    SumSlips,
+    reconcile_tallies,
+)
 
 __all__ = ["Reconciliation", "reconcile_store"]
 
@@ -131,8 +137,7 @@ def reconcile_store(
             slips, audited = audited_slips(store, chosen)
         slips = _checked(slips)
         content = {
-            # 0 and 0.0 are one
-            "slips": {name: float(s) for name, s in asdict(slips).items()},
+            "slips": _content(slips),
             "audited": audited,
             "temperature": calibrator and calibrator.temperature_.tolist(),
             "versions": versions("numpy", "scipy"),
@@ -151,6 +156,12 @@ def reconcile_store(
                 progress(told)
         told.pages, told.done = count_sheets(store, chosen, number)  # others may add
     return told
+
+
+def _content(slips: SumSlips) -> dict[str, Any]:
+    """Return slips as they are noted: 0 and 0.0 are one."""
+    shares = {name: float(getattr(slips, name)) for name in SLIP_TYPES}
+    return {**shares, "seen": {int(d): int(n) for d, n in slips.seen.items()}}
 
 
 def _checked(slips: SumSlips | str | None) -> SumSlips:
