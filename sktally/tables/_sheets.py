@@ -17,7 +17,7 @@ from sktally.tables._chain import add_link
 from sktally.tables._circumstances import now
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
-from sktally.tables._store import Store
+from sktally.tables._store import Store, number_or_none
 from sktally.votes import CLASSES, ReconciledTallies
 
 __all__ = [
@@ -133,7 +133,8 @@ def add_sheets(
                 [
                     (
                         *(sheet, place, int(count) if count >= 0 else None),
-                        *(_number(proba), _number(holds.get(place, np.nan))),
+                        number_or_none(proba),
+                        number_or_none(holds.get(place)),
                     )
                     for place, (count, proba) in enumerate(
                         zip(found.counts[i], found.proba[i], strict=True)
@@ -141,10 +142,6 @@ def add_sheets(
                 ],
             )
             add_link(store.base, "sheets", sheet)
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def shown_reconciliation(store: Store, run: Run) -> int | None:

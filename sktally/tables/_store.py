@@ -20,7 +20,7 @@ from sktally.tables._image import FileState, PageName, file_sha256, printable
 from sktally.tables._records import PageRecord, Run
 from sktally.tables._schema import connect, explained
 
-__all__ = ["Store"]
+__all__ = ["Store", "number_or_none"]
 
 # What a run says of itself, and of which type it is.
 _RUN_CONTENT = {
@@ -249,7 +249,7 @@ class Store:
         placed: tuple[Any, ...] = (None,) * 5
         if found is not None:
             transform = json.dumps(found.homography.ravel().tolist())
-            numbers = (float(found.score), _number(found.residual))
+            numbers = (float(found.score), number_or_none(found.residual))
             placed = (found.method, int(found.turn), *numbers, transform)
         quality = record.rows[0].get("tally_quality") if record.rows else None
         made = self.insert(
@@ -257,7 +257,7 @@ class Store:
             *(session, run.id, record.sha256, record.page.number),
             *(record.page.file, Path(record.page.file).name, record.status),
             printable(record.message),
-            _number(quality),
+            number_or_none(quality),
             *placed,
             now(),
         )
@@ -266,7 +266,7 @@ class Store:
                 f"INSERT INTO fields VALUES ({', '.join('?' * 10)})",
                 (
                     *(made, i, row["field"], row.get("boxes"), row.get("count")),
-                    *(_number(row.get("confidence")), row["status"]),
+                    *(number_or_none(row.get("confidence")), row["status"]),
                     printable(row["message"]),
                     None if found is None else _bytes(found.quads[i]),
                     None if record.proba is None else _bytes(record.proba[i]),
@@ -308,7 +308,7 @@ def _has(content: Any, expected: Any) -> bool:
     )
 
 
-def _number(value: float | None) -> float | None:
+def number_or_none(value: float | None) -> float | None:
     return None if value is None or np.isnan(value) else float(value)
 
 

@@ -214,7 +214,12 @@ def count_proba(
     array([[0.9]])
     """
     proba = check_digit_proba(digit_proba)
-    read = np.asarray(counts, dtype=np.int64)
+    read = np.asarray(counts)
+    if read.dtype.kind not in "iu":
+        raise TallyError(
+            f"counts: expected whole numbers, -1 for no count, got {read.dtype}; of a "
+            "table, take counts.fillna(-1).astype('int64')"
+        )
     if read.shape != proba.shape[:2]:
         raise TallyError(
             f"counts: expected shape {proba.shape[:2]}, (n_tallies, n_fields), got "

@@ -104,3 +104,10 @@ def test_few_pages_without_an_error_make_nothing_certain():
     calibrator = DigitCalibrator().fit(proba, np.full((20, 1), 7))
     assert 0.3 < calibrator.temperature_[0] < 0.9
     assert 0.95 < calibrator.transform(proba).max() < 0.9999
+
+
+@pytest.mark.parametrize("counts", [[[np.nan]], [[1.7]], [[None]], [["7"]]])
+def test_counts_that_are_no_whole_numbers(counts):
+    proba = np.full((1, 1, 2, 12), 1 / 12)
+    with pytest.raises(TallyError, match="counts: expected whole numbers, -1 for no"):
+        count_proba(proba, counts)
