@@ -19,16 +19,11 @@ def count_of_boxes(boxes: str) -> int:
 
 
 def sum_order(form: TallyForm) -> list[str]:
-    """Return the totals so that each comes after the totals it is made of.
-
-    Totals that refer to each other in a circle can't be computed and are left out.
-    """
+    """Return the totals so that each comes after the totals it is made of."""
     order: list[str] = []
     waiting = dict(form.sums)
     while waiting:
         ready = [t for t, parts in waiting.items() if not set(parts) & set(waiting)]
-        if not ready:
-            break
         order += ready
         for total in ready:
             del waiting[total]

@@ -158,14 +158,14 @@ def test_worker_out_of_memory_costs_its_page_only(reader, scans, tmp_path):
 # A clock ten years late, and at each look a minute later than before.
 LATE = """
 import datetime, itertools, sys, time
-import sktally.tables._store as store
+import sktally.tables._circumstances as circumstances
 real, looks = time.time, itertools.count()
 time.time = lambda: real() - 3.2e8 - 60 * next(looks)
 class Late:
     @staticmethod
     def now(zone):
         return datetime.datetime.fromtimestamp(time.time(), zone)
-store.datetime = Late
+circumstances.datetime = Late
 from sktally.cli import main
 for line in sys.stdin:
     try:
