@@ -109,7 +109,7 @@ def import_edits(
         try:
             edits.append(_edit(store, run, form, row, purpose or "correction"))
         except TallyError as error:
-            mistakes.append(f"  row {number}: {error}")
+            mistakes.append(f"  row {number}: {error!s:.500}")
     if mistakes:
         more = [f"  ... and {len(mistakes) - _SHOWN} more"][: len(mistakes) > _SHOWN]
         raise StoreError(

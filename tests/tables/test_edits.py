@@ -148,3 +148,9 @@ def test_a_person_may_go_back_to_what_was_said_before(store):
     assert final(store) == 13
     twice = pd.concat([edits(count="15"), edits(count="15")])
     assert import_edits(store, twice) == (1, 1)
+
+
+def test_names_without_end_do_not_fill_the_screen(store):
+    with pytest.raises(StoreError, match="row 2: 0000") as caught:
+        import_edits(store, edits(file="0" * 10_000, count="7"))
+    assert len(str(caught.value)) < 1000
