@@ -64,6 +64,12 @@ class SumSlips:
         """Check that the shares are shares, and leave some for sums that hold."""
         for name in SLIP_TYPES:
             check_range(f"SumSlips.{name}", getattr(self, name), 0, 1)
+        for difference, n in self.seen.items():
+            if not (isinstance(difference, int | np.integer) and 0 <= n < np.inf):
+                raise TallyError(
+                    "SumSlips.seen: expected how often, 0 or more, by difference, a "
+                    f"whole number, got {n!r} of {difference!r}; fit_slips gives it"
+                )
         if not self.share < 1:
             raise TallyError(
                 f"SumSlips: expected shares that sum to less than 1, got {self.share}"

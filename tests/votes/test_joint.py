@@ -384,3 +384,9 @@ def test_sums_of_real_pages_break_no_right_count(real_data):
     found = reconcile_tallies(read.digit_proba, form)
     assert (found.counts == truth)[read.counts == truth].all()
     assert (found.counts == truth).sum() > (read.counts == truth).sum()
+
+
+@pytest.mark.parametrize("seen", [{"a": 1}, {1: -3}, {1: np.nan}, {1.5: 2}])
+def test_differences_that_cannot_have_been_seen(seen):
+    with pytest.raises(TallyError, match="SumSlips.seen: expected how often"):
+        SumSlips(seen=seen)
