@@ -2,8 +2,9 @@
 
 Scans of tally sheets go in; a table of vote counts with honest confidence comes
 out. The subpackages follow the data: `pages`, `cells`, `digits`, `votes`,
-`tables`, `totals`. Public names are loaded when first used, so that
-``import sktally`` and ``sktally --help`` stay quick.
+`tables`, `totals`; `inspection` and `report` show what became of them. Public names
+are loaded when first used, so that ``import sktally`` and ``sktally --help`` stay
+quick.
 """
 
 import importlib

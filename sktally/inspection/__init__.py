@@ -1,0 +1,8 @@
+"""Pictures of what was read: pages, cells, networks, counts and totals.
+
+All of it follows scikit-learn's displays: a class method draws from an estimator or
+from what it predicted, `plot` draws again elsewhere, ``ax_`` and ``figure_`` hold what
+was drawn. matplotlib is imported when something is drawn, and not before.
+"""
+
+__all__: list[str] = []

@@ -1,0 +1,3 @@
+"""A store comes in; one HTML file that shows what was read goes out."""
+
+__all__: list[str] = []
