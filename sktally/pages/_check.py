@@ -36,12 +36,15 @@ class PageCheck:
         Why it was not found.
     picture : Path or None
         The overlay; None where the file could not be read at all.
+    fields : tuple of str
+        Names of the fields of the form.
     """
 
     page: str
     registration: Registration | None
     error: TallyError | None
     picture: Path | None
+    fields: tuple[str, ...] = ()
 
     @property
     def located(self) -> bool:
@@ -63,7 +66,16 @@ class PageCheck:
             f"{hit.name} {hit.score:.2f}{'' if hit.found else ' (not used)'}"
             for hit in found.anchors
         )
-        return text + (f"; anchors: {marks}" if marks else "")
+        return text + (f"; anchors: {marks}" if marks else "") + self._worst_field()
+
+    def _worst_field(self) -> str:
+        """Say whose frames fit least: what a form that is off by a box shows first."""
+        assert self.registration is not None
+        scores = self.registration.field_scores
+        if not np.isfinite(scores).any():
+            return ""
+        worst = int(np.nanargmin(scores))
+        return f"; frames fit least in {self.fields[worst]!r}, {scores[worst]:.2f}"
 
 
 def check_form(
@@ -128,7 +140,7 @@ def _check_page(form: TallyForm, name: str, folder: Path, number: int) -> PageCh
     picture = folder / picture_name(name, number)
     drawn = draw_registration(page, form, found, error=why)
     write_picture(drawn, picture)
-    return PageCheck(name, found, why, picture)
+    return PageCheck(name, found, why, picture, tuple(form.field_names))
 
 
 def picture_name(page: str, number: int) -> str:
