@@ -6,6 +6,7 @@ choice, and a report that says where each form lies or why it was not found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from sktally.pages._register import register_page
 from sktally.pages._registration import Registration
 
 __all__ = ["PageCheck", "check_form", "picture_name"]
+
+_REMEDY = re.compile("Try `sktally form check.*")  # of errors told elsewhere
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class PageCheck:
         """One line for people."""
         found = self.registration
         if found is None:
-            return f"{self.page}: NOT LOCATED. {self.error}"
+            why = _REMEDY.sub("Look at its picture", str(self.error))
+            return f"{self.page}: NOT LOCATED. {why}"
         text = f"{self.page}: score {found.score:.2f}, by {found.method}"
         if np.isfinite(found.residual):
             text += f", residual {found.residual:.2f} form units"

@@ -3,6 +3,7 @@
 import re
 
 import cv2
+import numpy as np
 import pytest
 
 from sktally import load_form, make_tally_pages
@@ -42,3 +43,10 @@ def test_forms_without_frames_say_nothing_of_them(scan, tmp_path):
     bare = [f.model_copy(update={"frame": 0.0}) for f in form.fields]
     form = form.model_copy(update={"fields": tuple(bare)})
     assert "frames fit" not in check_form(form, [scan], tmp_path)[0].line
+
+
+def test_nobody_is_sent_where_they_are(tmp_path):
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((1100, 850), 255, np.uint8))
+    line = check_form("example", [blank], tmp_path / "out")[0].line
+    assert line.endswith("Is this page of form 'example'? Look at its picture")
