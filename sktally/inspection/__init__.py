@@ -5,4 +5,6 @@ from what it predicted, `plot` draws again elsewhere, ``ax_`` and ``figure_`` ho
 was drawn. matplotlib is imported when something is drawn, and not before.
 """
 
-__all__: list[str] = []
+from sktally.inspection._totals import PerTallyDisplay, VoteShareDisplay
+
+__all__ = ["PerTallyDisplay", "VoteShareDisplay"]

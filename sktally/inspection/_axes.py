@@ -1,0 +1,16 @@
+"""Where displays draw: on axes or figures that are given, or on new ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sktally.totals._axes import axes_of, pyplot
+
+__all__ = ["axes_of", "figure_of", "pyplot"]
+
+
+def figure_of(figure: Any, **options: Any) -> Any:
+    """Return a figure to draw on, a new one of these `options` if there is none."""
+    if figure is not None:
+        return figure
+    return pyplot().figure(layout="constrained", **options)
