@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import confusion_matrix
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
@@ -143,29 +142,29 @@ class ConfusionCropsDisplay:
             )
         read = self.read.part(self.read.known)
         self.labels_ = in_order(np.append(read.truth, read.predicted))
-        self.confusion_matrix_ = confusion_matrix(
-            read.truth.astype(str), read.predicted.astype(str), labels=self.labels_
-        )
+        self.confusion_matrix_ = _confusion(read, self.labels_)
         n = len(self.labels_)
         ax = axes_of(ax, figsize=(max(0.72 * n + 1, 4), max(0.72 * n + 1, 4)))
         self._shade(ax)
-        images, surest = as_shown(read.images), np.argsort(-read.proba, kind="stable")
-        side = int(np.ceil(np.sqrt(n_examples)))
-        for i, j in np.argwhere(self.confusion_matrix_):
-            if i == j:
-                continue
-            pair = (read.truth == self.labels_[i]) & (read.predicted == self.labels_[j])
-            chosen = surest[pair[surest]][:n_examples]
-            columns = min(side, int(np.ceil(np.sqrt(len(chosen)))))
-            draw_tile(ax, mosaic(images[chosen], columns), j, i - 0.1, 0.9, 0.7)
+        self._show_examples(ax, read, n_examples)
         bare(ax, n, n)
         names = [spelled(label) for label in self.labels_]
         ax.set_xticks(range(n), names)
         ax.set_yticks(range(n), names)
-        ax.set(xlabel="read", ylabel="written", title=self._title())
-        ax.title.set_fontsize("medium")
+        ax.set(xlabel="read", ylabel="written")
+        ax.set_title(self._title(), fontsize="medium")
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _show_examples(self, ax: Any, read: ReadCells, n_examples: int) -> None:
+        images, surest = as_shown(read.images), np.argsort(-read.proba, kind="stable")
+        for i, j in np.argwhere(self.confusion_matrix_):
+            if i != j:
+                written, taken_for = self.labels_[i], self.labels_[j]
+                pair = (read.truth == written) & (read.predicted == taken_for)
+                chosen = surest[pair[surest]][:n_examples]
+                n_columns = int(np.ceil(np.sqrt(len(chosen))))
+                draw_tile(ax, mosaic(images[chosen], n_columns), j, i - 0.1, 0.9, 0.7)
 
     def _shade(self, ax: Any) -> None:
         """Write the counts, on the share of what is written that was read so."""
@@ -192,3 +191,12 @@ class ConfusionCropsDisplay:
     def _title(self) -> str:
         n, right = self.confusion_matrix_.sum(), self.confusion_matrix_.trace()
         return f"{right:,} of {n:,} cells read as they are"
+
+
+def _confusion(read: ReadCells, labels: list[str]) -> npt.NDArray[np.int64]:
+    """Count the pairs; scikit-learn's function warns where all labels are the same."""
+    number = {label: i for i, label in enumerate(labels)}
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    for pair in zip(read.truth, read.predicted, strict=True):
+        counts[number[pair[0]], number[pair[1]]] += 1
+    return counts
