@@ -45,7 +45,7 @@ class RegistrationDisplay:
         The form looked for.
     registration : Registration or None
         Where it lies; None where it was not found.
-    error : TallyError, optional
+    error : Exception, optional
         Why it was not found; written above the page.
     texts : list of str, optional
         One text a field, for example the count read, written beside its boxes.
@@ -92,7 +92,7 @@ class RegistrationDisplay:
         form: TallyForm,
         registration: Registration | None,
         *,
-        error: TallyError | None = None,
+        error: Exception | None = None,
         texts: list[str] | None = None,
         name: str = "",
     ) -> None:
@@ -109,7 +109,7 @@ class RegistrationDisplay:
         page: str | Path | npt.NDArray[np.uint8],
         form: str | Path | TallyForm,
         *,
-        magnify: float = 10.0,
+        magnify: float = 5.0,
         ax: Any = None,
     ) -> RegistrationDisplay:
         """Look for a form on a page and draw what was found.
@@ -135,7 +135,13 @@ class RegistrationDisplay:
         FormError
             If there is no such form.
         """
-        display = cls._of_page(page, load_form(form))
+        pixels, name = _opened(page)
+        form, found, error = load_form(form), None, None
+        try:
+            found = register_page(pixels, form)
+        except RegistrationError as raised:
+            error = raised
+        display = cls(pixels, form, found, error=error, name=name)
         return display.plot(magnify=magnify, ax=ax)
 
     @classmethod
@@ -144,7 +150,7 @@ class RegistrationDisplay:
         estimator: Any,
         page: str | Path | npt.NDArray[np.uint8],
         *,
-        magnify: float = 10.0,
+        magnify: float = 5.0,
         ax: Any = None,
     ) -> RegistrationDisplay:
         """Read a page and draw where the form lies, and what was read.
@@ -176,33 +182,32 @@ class RegistrationDisplay:
                 "estimator: expected a fitted reader or TallyCropper, got "
                 f"{type(estimator).__name__}; make one with load_reader(form)"
             )
-        display = cls._of_page(page, steps[0].form_)
-        if display.registration is not None and len(steps) > 1:
-            counts = estimator.predict([display.page])[0]
-            display.texts = [str(n) if n >= 0 else "not read" for n in counts]
+        pixels, name = _opened(page)
+        found, error, texts = None, None, None
+        try:
+            cells, [report] = steps[0].crop([pixels])
+            found, error = report.registration, report.error
+        except TallyError as raised:  # a cropper may be told to
+            error = raised
+        if found is not None and len(steps) > 1:
+            for step in steps[1:-1]:
+                cells = step.transform(cells)
+            counts = steps[-1].predict(cells)[0]
+            texts = [str(count) if count >= 0 else "not read" for count in counts]
+        form = steps[0].form_
+        display = cls(pixels, form, found, error=error, texts=texts, name=name)
         return display.plot(magnify=magnify, ax=ax)
 
-    @classmethod
-    def _of_page(cls, page: Any, form: TallyForm) -> RegistrationDisplay:
-        """Return a display of a page, on which the form may not be found."""
-        named = isinstance(page, str | PathLike)
-        name = Path(page).name if named else ""
-        pixels = read_page(page) if named else check_page(page)
-        try:
-            return cls(pixels, form, register_page(pixels, form), name=name)
-        except RegistrationError as error:
-            return cls(pixels, form, None, error=error, name=name)
-
-    def plot(self, *, magnify: float = 10.0, ax: Any = None) -> RegistrationDisplay:
+    def plot(self, *, magnify: float = 5.0, ax: Any = None) -> RegistrationDisplay:
         """Draw the page.
 
         Parameters
         ----------
-        magnify : float, default=10.0
+        magnify : float, default=5.0
             How many times too long residuals are drawn, so that they can be seen; 0
             draws none.
         ax : matplotlib.axes.Axes, optional
-            Where to draw; new axes by default. Their unit is the page pixel.
+            Where to draw; new axes by default. Their unit is a pixel of the page.
 
         Returns
         -------
@@ -220,6 +225,7 @@ class RegistrationDisplay:
         self.ax_ = axes_of(ax, figsize=size)
         self.figure_ = self.ax_.figure
         told: dict[str, Any] = {"error": self.error, "texts": self.texts}
+        told["width"] = _pixels(self.ax_)
         picture = draw_registration(self.page, self.form, self.registration, **told)
         self._show(picture, height, width)
         self.residuals_ = _residuals(self.form, self.registration)
@@ -253,14 +259,29 @@ class RegistrationDisplay:
         self.ax_.text(
             0.5,
             -0.01,
-            f"arrows: how far fields and marks were moved, {magnify:g} times as long; "
-            f"at most {table['distance'].max():.1f} form units",
+            f"arrows: moves, {magnify:g} times as long; "
+            f"the longest {table['distance'].max():.1f} form units",
             transform=self.ax_.transAxes,
             ha="center",
             va="top",
             fontsize="small",
             color=_ARROW,
         )
+
+
+def _pixels(ax: Any) -> int:
+    """Return how many pixels of the figure the axes are long, within reason.
+
+    Letters of the picture have a fixed number of pixels.
+    """
+    return int(np.clip(1.2 * max(ax.bbox.width, ax.bbox.height), 600, 2000))
+
+
+def _opened(page: Any) -> tuple[npt.NDArray[np.uint8], str]:
+    """Return the pixels of a page and its name, if it has one."""
+    if isinstance(page, str | PathLike):
+        return read_page(page), Path(page).name
+    return check_page(page), ""
 
 
 def _residuals(form: TallyForm, found: Registration | None) -> pd.DataFrame:

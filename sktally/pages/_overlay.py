@@ -28,7 +28,7 @@ def draw_registration(
     form: TallyForm,
     registration: Registration | None,
     *,
-    error: TallyError | None = None,
+    error: Exception | None = None,
     texts: list[str] | None = None,
     width: int = 1000,
 ) -> np.ndarray:
@@ -42,7 +42,7 @@ def draw_registration(
         The form looked for.
     registration : Registration or None
         What `register_page` returned; None where it raised.
-    error : TallyError, optional
+    error : Exception, optional
         What `register_page` raised; its message is written on the picture.
     texts : list of str, optional
         One text a field, for example the count read, written beside its boxes.
