@@ -178,7 +178,7 @@ class ReliabilityDisplay:
         lowest = max(0.0, float(np.floor(10 * lowest) / 10))
         ax.set(xlim=(lowest, 1.01), ylim=(lowest, 1.01), aspect="equal")
         ax.set(xlabel="probability said", ylabel="share that was right")
-        ax.legend(loc="upper left", fontsize="small")
+        ax.legend(loc="lower right", fontsize="small")
         ax.grid(alpha=0.3)
         self.ax_, self.figure_ = ax, ax.figure
         return self
