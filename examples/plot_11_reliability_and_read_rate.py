@@ -46,8 +46,8 @@ print(f"read rate {contract.read_rate_.estimate:.3f} from {contract.threshold_:.
 
 # %%
 # Points above the diagonal: the reader is not sure enough; below, it is too sure. Each
-# bin holds as many counts, and its bar is an interval by page. To the right, what may be
-# accepted: the dashed line has to stay below what was agreed.
+# bin holds as many counts, and its bar is an interval by page. To the right, what may
+# be accepted: the dashed line has to stay below what was agreed.
 _, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
 options = {"n_bins": 8, "random_state": 0, "ax": left}
 ReliabilityDisplay.from_predictions(correct, raw, name="as fitted", **options)
