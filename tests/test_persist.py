@@ -416,7 +416,7 @@ HOSTILE = [
     ),
     (
         lambda c: c["model"].update(parts={"__class__": {}}),
-        "'__class__' is no fitted part",
+        "expected fitted parts such as 'classifier_', got '__class__'",
     ),
     (lambda c: c["model"].update(parts={"a_": "b"}), "make no estimator .KeyError"),
     (lambda c: c["model"].update(parts=[1]), "make no estimator"),
@@ -479,7 +479,7 @@ def test_nested_beyond_reason(saved):
     text = saved.read_text()
     deep = '{"tuple": [' * 3000 + "1" + "]}" * 3000
     saved.write_text(re.sub('"memory": null', f'"memory": {deep}', text, count=1))
-    with pytest.raises(ModelFormatError, match="nested too deeply|not JSON"):
+    with pytest.raises(ModelFormatError, match=r"nested too \w+|not JSON"):
         load_model(saved)
 
 
