@@ -199,7 +199,8 @@ class CellsDisplay:
     def _write_below(self, rows: list[npt.NDArray[np.intp]]) -> None:
         n = len(self.read.images)
         shown = f"{len(self.shown_)} of {n:,}" if len(self.shown_) < n else f"{n:,}"
-        self.ax_.set_title(f"{shown} cells, least sure first", fontsize="medium")
+        title = f"{shown} cells, least sure first" if n > 1 else "1 cell"
+        self.ax_.set_title(title, fontsize="medium")
         for i, row in enumerate(rows):
             for j, cell in enumerate(row):
                 proba = self.read.proba[cell]

@@ -187,7 +187,7 @@ class RegistrationDisplay:
         try:
             cells, [report] = steps[0].crop([pixels])
             found, error = report.registration, report.error
-        except TallyError as raised:  # a cropper may be told to
+        except RegistrationError as raised:  # a cropper may be told to
             error = raised
         if found is not None and len(steps) > 1:
             for step in steps[1:-1]:

@@ -154,7 +154,7 @@ class TrainingDisplay:
                 values = self.history[name]
                 ax.plot(epochs, values, label=label, color=color, marker=marker)
         ax.set(xlabel="epoch", ylabel=measure)
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         ax.grid(alpha=0.3)
         if measure == "loss":
             ax.set_ylim(bottom=0)

@@ -58,6 +58,7 @@ def test_one_epoch_is_a_point(history):
     display = TrainingDisplay.from_history(history.iloc[:1], figure=figure)
     assert display.figure_ is figure
     assert display.axes_[0].lines[0].get_marker() == "o"
+    assert all(tick == round(tick) for tick in display.axes_[0].get_xticks())
 
 
 def test_the_history_is_found_inside():
