@@ -8,11 +8,14 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sktally._validate import check_choice
 from sktally.exceptions import TallyError
 from sktally.inspection._axes import axes_of
 from sktally.votes import calibration_scores, reliability_curve, target_counts
 
 __all__ = ["ReliabilityDisplay", "right_and_said"]
+
+_FINEST = 1e-9  # as near to 0 and 1 as a logit scale shows
 
 
 class ReliabilityDisplay:
@@ -45,8 +48,8 @@ class ReliabilityDisplay:
 
     Notes
     -----
-    Bins hold as many counts each, so that no point rests on a handful; of a good reader
-    most stand near 1. Bars are intervals by page.
+    Bins hold as many counts each, so that no point rests on a handful. Of a good reader
+    most stand near 1: ``scale="logit"`` tells them apart. Bars are intervals by page.
 
     Examples
     --------
@@ -81,6 +84,7 @@ class ReliabilityDisplay:
         level: float = 0.95,
         random_state: Any = None,
         name: str = "",
+        scale: str = "linear",
         ax: Any = None,
     ) -> ReliabilityDisplay:
         """Read pages of known counts, and draw how true the probabilities are.
@@ -93,7 +97,7 @@ class ReliabilityDisplay:
             What it reads.
         y : array-like of shape (n_tallies, n_fields)
             Box strings or counts; missing ones are left out.
-        n_bins, level, random_state, name, ax
+        n_bins, level, random_state, name, scale, ax
             As in `from_predictions`.
 
         Returns
@@ -101,8 +105,16 @@ class ReliabilityDisplay:
         ReliabilityDisplay
         """
         correct, said = right_and_said(estimator, X, y)
-        options = {"level": level, "random_state": random_state, "name": name}
-        return cls.from_predictions(correct, said, n_bins=n_bins, ax=ax, **options)
+        return cls.from_predictions(
+            correct,
+            said,
+            n_bins=n_bins,
+            level=level,
+            random_state=random_state,
+            name=name,
+            scale=scale,
+            ax=ax,
+        )
 
     @classmethod
     def from_predictions(
@@ -115,6 +127,7 @@ class ReliabilityDisplay:
         level: float = 0.95,
         random_state: Any = None,
         name: str = "",
+        scale: str = "linear",
         ax: Any = None,
     ) -> ReliabilityDisplay:
         """Draw how true probabilities are.
@@ -135,8 +148,8 @@ class ReliabilityDisplay:
             Draws the pages for the interval of the calibration error.
         name : str, optional
             For the legend.
-        ax : matplotlib.axes.Axes, optional
-            Where to draw; new axes by default.
+        scale, ax
+            As in `plot`.
 
         Returns
         -------
@@ -150,38 +163,60 @@ class ReliabilityDisplay:
         how: dict[str, Any] = {"groups": groups, "n_bins": n_bins, "level": level}
         scores = calibration_scores(correct, proba, random_state=random_state, **how)
         curve = reliability_curve(correct, proba, **how)
-        return cls(curve, scores, name).plot(ax=ax)
+        return cls(curve, scores, name).plot(scale=scale, ax=ax)
 
-    def plot(self, *, ax: Any = None) -> ReliabilityDisplay:
+    def plot(self, *, scale: str = "linear", ax: Any = None) -> ReliabilityDisplay:
         """Draw the curve.
 
         Parameters
         ----------
+        scale : {"linear", "logit"}, default="linear"
+            "logit" gives 0.9 to 0.99 as much room as 0.99 to 0.999, for good readers.
+            Bins in which all is right then lie on the upper edge.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new axes by default. Several may be drawn on the same.
 
         Returns
         -------
         ReliabilityDisplay
+
+        Raises
+        ------
+        TallyError
+            If the scale is another.
         """
+        check_choice("scale", scale, ("linear", "logit"))
         ax = axes_of(ax, figsize=(5.2, 5.2))
-        said, share = self.curve["mean_proba"], self.curve["accuracy"]
-        low, high = self.curve["low"], self.curve["high"]
         if not ax.lines:
-            diagonal = {"color": "grey", "ls": ":", "label": "as true as can be"}
-            ax.axline((0, 0), slope=1, **diagonal)
-        ends = np.array([share - low, high - share])
-        ax.errorbar(
-            said, share, ends, marker="o", ms=5, lw=1, capsize=2, label=self._label()
-        )
-        lowest = min([ax.get_xlim()[0] if len(ax.containers) > 1 else 1, *said, *low])
-        lowest = max(0.0, float(np.floor(10 * lowest) / 10))
-        ax.set(xlim=(lowest, 1.01), ylim=(lowest, 1.01), aspect="equal")
+            ends = (_FINEST, 1 - _FINEST)
+            ax.plot(ends, ends, color="grey", ls=":", label="as true as can be")
+        low, top = self._limits(scale)
+        if len(ax.containers):  # of another reader
+            low, top = min(low, ax.get_xlim()[0]), max(top, ax.get_xlim()[1])
+        values = self.curve[["mean_proba", "accuracy", "low", "high"]].to_numpy()
+        if scale == "logit":
+            values = values.clip(_FINEST, top)
+        said, share, lowest, highest = values.T
+        bars = np.array([share - lowest, highest - share])
+        how = {"marker": "o", "ms": 5, "lw": 1, "capsize": 2, "zorder": 3}
+        ax.errorbar(said, share, bars, label=self._label(), **how)
+        ax.set(xscale=scale, yscale=scale)
+        ax.set(xlim=(low, top), ylim=(low, top), aspect="equal")
+        if scale == "logit":
+            _tick(ax, low, top)
         ax.set(xlabel="probability said", ylabel="share that was right")
         ax.legend(loc="lower right", fontsize="small")
         ax.grid(alpha=0.3)
         self.ax_, self.figure_ = ax, ax.figure
         return self
+
+    def _limits(self, scale: str) -> tuple[float, float]:
+        """Return the ends of both axes: all that is drawn, and a little more."""
+        least = float(self.curve[["mean_proba", "low"]].to_numpy().min())
+        if scale == "linear":
+            return max(0.0, np.floor(10 * least) / 10), 1.01
+        most = float(self.curve["mean_proba"].max())
+        return max(least / 2, _FINEST), max(1 - (1 - most) / 2, 0.99)
 
     def _label(self) -> str:
         if self.scores is None:
@@ -192,6 +227,15 @@ class ReliabilityDisplay:
         if not np.isnan(row.ece_low):
             text += f" ({row.ece_low:.3f}-{row.ece_high:.3f})"
         return f"{text},\nBrier score {row.brier:.3f}, {row.n:,.0f} counts"
+
+
+def _tick(ax: Any, low: float, top: float) -> None:
+    """Name the round numbers between the ends, such as 0.5, 0.9, 0.99."""
+    nines = [1 - 10.0**-power for power in range(1, 10)]
+    ticks = [t for t in (0.001, 0.01, 0.1, 0.5, *nines) if low <= t <= top]
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks, [f"{tick:.10g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
 
 
 def right_and_said(

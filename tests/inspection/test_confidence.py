@@ -35,7 +35,8 @@ def test_points_and_intervals_are_those_of_the_curve(said):
     assert (points.get_ydata() == curve["accuracy"]).all()
     ends = np.array([segment[:, 1] for segment in bars.get_segments()])
     assert ends == pytest.approx(curve[["low", "high"]].to_numpy())
-    assert display.ax_.lines[0].get_slope() == 1
+    diagonal = display.ax_.lines[0].get_xydata()
+    assert (diagonal[:, 0] == diagonal[:, 1]).all()
     score = calibration_scores(*said, n_bins=5, random_state=0).loc["all"]
     told = f"{score.ece:.3f} ({score.ece_low:.3f}-{score.ece_high:.3f})"
     assert legend(display.ax_)[1].startswith(f"calibration error {told},\nBrier score")
@@ -53,6 +54,29 @@ def test_two_readers_on_the_same_axes(said):
     assert names == ["as true as can be", "raw", "calibrated"]
     lowest = min(first.curve["low"].min(), second.curve["mean_proba"].min())
     assert second.ax_.get_xlim()[0] <= lowest
+
+
+def test_a_logit_scale_tells_good_bins_apart():
+    correct = np.ones((300, 3))
+    correct[:3, 0] = 0
+    proba = np.tile([0.95, 0.999, 0.9999], (300, 1))
+    display = ReliabilityDisplay.from_predictions(
+        correct, proba, n_bins=3, random_state=0, scale="logit"
+    )
+    ax = display.ax_
+    assert ax.get_xscale() == ax.get_yscale() == "logit"
+    points = ax.containers[0].lines[0].get_xydata()
+    top = ax.get_ylim()[1]
+    assert points[:, 0] == pytest.approx([0.95, 0.999, 0.9999])
+    assert points[:, 1] == pytest.approx([0.99, top, top])
+    assert 0.9999 < top < 1 and ax.get_xlim() == ax.get_ylim()
+    assert [text.get_text() for text in ax.get_xticklabels()][-3:] == [
+        "0.99",
+        "0.999",
+        "0.9999",
+    ]
+    with pytest.raises(TallyError, match="scale: expected one of 'linear', 'logit'"):
+        display.plot(scale="log")
 
 
 def test_one_page_has_no_interval_and_says_none():
