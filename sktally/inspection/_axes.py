@@ -6,7 +6,7 @@ from typing import Any
 
 from sktally.totals._axes import axes_of, pyplot
 
-__all__ = ["axes_of", "figure_of", "pyplot"]
+__all__ = ["axes_of", "figure_of", "legend_above"]
 
 
 def figure_of(figure: Any, **options: Any) -> Any:
@@ -14,3 +14,9 @@ def figure_of(figure: Any, **options: Any) -> Any:
     if figure is not None:
         return figure
     return pyplot().figure(layout="constrained", **options)
+
+
+def legend_above(ax: Any) -> None:
+    """Put the legend above the axes, where it hides nothing."""
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    ax.legend(fontsize="small", frameon=False, **place)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from sktally.exceptions import TallyError
-from sktally.inspection._axes import axes_of
+from sktally.inspection._axes import axes_of, legend_above
 from sktally.votes import AccuracyInterval, ReadingContract
 
 __all__ = ["ReadRateDisplay"]
@@ -143,7 +143,7 @@ class ReadRateDisplay:
         for axis, digits in ((ax.xaxis, 0), (ax.yaxis, None)):
             axis.set_major_formatter(PercentFormatter(1, decimals=digits))
         ax.grid(alpha=0.3)
-        ax.legend(loc="upper center", fontsize="small")
+        legend_above(ax)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from sktally._validate import check_choice
 from sktally.exceptions import TallyError
-from sktally.inspection._axes import axes_of
+from sktally.inspection._axes import axes_of, legend_above
 from sktally.votes import calibration_scores, reliability_curve, target_counts
 
 __all__ = ["ReliabilityDisplay", "right_and_said"]
@@ -205,7 +205,7 @@ class ReliabilityDisplay:
         if scale == "logit":
             _tick(ax, low, top)
         ax.set(xlabel="probability said", ylabel="share that was right")
-        ax.legend(loc="lower right", fontsize="small")
+        legend_above(ax)
         ax.grid(alpha=0.3)
         self.ax_, self.figure_ = ax, ax.figure
         return self
