@@ -5,4 +5,14 @@ from what it predicted, `plot` draws again elsewhere, ``ax_`` and ``figure_`` ho
 was drawn. matplotlib is imported when something is drawn, and not before.
 """
 
-__all__: list[str] = []
+from sktally.inspection._feature_maps import FeatureMapsDisplay
+from sktally.inspection._filters import FiltersDisplay
+from sktally.inspection._saliency import saliency
+from sktally.inspection._saliency_display import SaliencyDisplay
+
+__all__ = [
+    "FeatureMapsDisplay",
+    "FiltersDisplay",
+    "SaliencyDisplay",
+    "saliency",
+]
