@@ -173,13 +173,8 @@ class Augmentation:
         slant = torch.deg2rad(_even(x, -self.shear, self.shear)).view(n).tan()
         most = math.log1p(self.zoom)
         size = _even(x, -most, most).view(n).exp()
-        cos, sin = turn.cos() / size, turn.sin() / size
-        theta = torch.empty(n, 2, 3, device=x.device)
-        # in units of half a side, as grid_sample counts; pixels stay square
-        theta[:, 0, 0], theta[:, 0, 1] = cos, (cos * slant - sin) * height / width
-        theta[:, 1, 0], theta[:, 1, 1] = sin * width / height, sin * slant + cos
-        theta[:, :, 2] = (torch.rand(n, 2, device=x.device) * 4 - 2) * self.shift
-        grid = functional.affine_grid(theta, [n, 1, height, width], align_corners=False)
+        move = (torch.rand(n, 2, device=x.device) * 4 - 2) * self.shift
+        grid = affine_places(x, turn, slant, size, move)
         if self.elastic:
             # knots four to a side: waves as long as a digit's bows
             knots = torch.randn(n, 2, 4, 4, device=x.device) * (2 * self.elastic)
@@ -198,6 +193,23 @@ class Augmentation:
         right = torch.linspace(-1, 1, x.shape[3], device=x.device).view(1, 1, 1, -1)
         slope = down * _even(x, -1, 1) + right * _even(x, -1, 1) + _even(x, -1, 1)
         return slope * (self.brightness / 3)
+
+
+def affine_places(x: torch.Tensor, turn, slant, size, move) -> torch.Tensor:
+    """Return where in each image to look for each pixel of a turned or moved one.
+
+    As `grid_sample` wants it. A number for each image: angle that the ink is turned by,
+    counter-clockwise, in radians; tangent of the slant; zoom; and a pair, ``(n, 2)``,
+    of how far to the left and up the ink goes, in half sides.
+    """
+    n, _, height, width = x.shape
+    cos, sin = turn.cos() / size, turn.sin() / size
+    theta = torch.empty(n, 2, 3, device=x.device)
+    # in units of half a side, as grid_sample counts; pixels stay square
+    theta[:, 0, 0], theta[:, 0, 1] = cos, (cos * slant - sin) * height / width
+    theta[:, 1, 0], theta[:, 1, 1] = sin * width / height, sin * slant + cos
+    theta[:, :, 2] = move
+    return functional.affine_grid(theta, [n, 1, height, width], align_corners=False)
 
 
 def _even(x: torch.Tensor, low: float, high: float) -> torch.Tensor:

@@ -9,10 +9,14 @@ from sktally.inspection._feature_maps import FeatureMapsDisplay
 from sktally.inspection._filters import FiltersDisplay
 from sktally.inspection._saliency import saliency
 from sktally.inspection._saliency_display import SaliencyDisplay
+from sktally.inspection._stress import stress_curves
+from sktally.inspection._stress_display import StressDisplay
 
 __all__ = [
     "FeatureMapsDisplay",
     "FiltersDisplay",
     "SaliencyDisplay",
+    "StressDisplay",
     "saliency",
+    "stress_curves",
 ]

@@ -157,7 +157,7 @@ class FeatureMapsDisplay:
             names = [names[i] for i in at]
         columns = max(min(max_maps, len(self.maps[name])) for name in names)
         rows = 1.5 * len(names)
-        wide = 2.6 + columns + 2.6
+        wide = 2.6 + columns + 1.9
         ax = tile_axes(ax, wide, max(rows, 3))
         middle = max(rows, 3) / 2
         ink = as_grey(self.cell, self.background)

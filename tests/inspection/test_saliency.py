@@ -138,7 +138,7 @@ def test_integrated_gradients_sum_up_to_what_cell_and_baseline_differ_by(bundled
         code = torch.full((2,), classifier.classes_.tolist().index("3"))
         with evidence(classifier) as log_odds, torch.no_grad():
             cell, none = (
-                log_odds(to_tensor(classifier, x), code) for x in (X[:4], base)
+                log_odds(to_tensor(classifier, x), code) for x in (X[:2], base)
             )
         np.testing.assert_allclose(
             maps.sum(axis=(1, 2)), (cell - none).numpy(), atol=0.5
@@ -221,7 +221,7 @@ ARCHITECTURES = ["paper-base", "paper-tuned", "lenet5", "vgg16", "resnet18"]
 @pytest.mark.parametrize("shape", [(8, 8), (5, 9), (28, 28)])
 def test_every_architecture_on_cells_of_any_size(monkeypatch, name, shape):
     small_vgg(monkeypatch)
-    monkeypatch.setattr(ResNet18, "widths", (4, 4, 4, 4))
+    monkeypatch.setattr(ResNet18, "widths", (8, 8, 8, 8))
     rng = np.random.default_rng(0)
     X = rng.random((6, *shape)).astype(np.float32)
     model = CNNClassifier(architecture=name, max_epochs=2, random_state=0)
