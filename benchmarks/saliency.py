@@ -28,6 +28,7 @@ which the bundled model has not seen.
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -187,9 +188,10 @@ def _correlation(a, b):
 def real_cells(data, n_pages, rng):
     """Return cells ``(n, 28, 28)`` of pages 251-500 and the page of each."""
     paths, *_ = load_boxes(data / "indonesia-2024")
-    chosen = np.sort(rng.choice(np.arange(250, 500), n_pages, replace=False))
+    later = [path for path in paths if int(Path(path).stem[-3:]) > 250]
+    chosen = rng.choice(later, n_pages, replace=False)
     cropper = TallyCropper("indonesia-2024").fit()
-    cells, reports = cropper.crop([paths[i] for i in chosen])
+    cells, reports = cropper.crop(chosen.tolist())
     read = np.array([report.status == "ok" for report in reports])
     shape = cells.shape[1:3]
     pages = np.broadcast_to(chosen[:, None, None], (n_pages, *shape))[read].ravel()
@@ -208,7 +210,7 @@ def main() -> None:
     args = arguments(
         __doc__,
         quick={"action": "store_true", "help": "few cells, no real ones"},
-        cells={"type": int, "default": 300},
+        cells={"type": int, "default": 200},
         pages={"type": int, "default": 60, "help": "real pages"},
     )
     print_versions(args.seed)

@@ -188,6 +188,7 @@ def _draw_images(ax: Any, images: list[npt.NDArray[Any]], texts: list[str]) -> N
     low, high = float(images[0].min()), float(images[0].max())
     dark_ink = float(np.median(images[0])) > (low + high) / 2
     share = 1 / len(images)
+    ax.set_title(" ", y=1.4, fontsize=6.5)  # makes room in the layout
     for i, (image, text) in enumerate(zip(images, texts, strict=True)):
         place = ax.inset_axes((share * (i + 0.04), 1.04, share * 0.92, 0.3))
         shown = np.clip((image - low) / ((high - low) or 1), 0, 1)
