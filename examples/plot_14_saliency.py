@@ -36,8 +36,8 @@ SaliencyDisplay.from_estimator(
 
 # %%
 # Do maps show what the network used? Hide the tenth of the squares of 4 x 4 pixels that
-# a map puts first: the probability must fall further than where chance chooses. Grad-CAM
-# fails that, as networks with fully connected layers defeat it: see
+# a map puts first: the probability must fall further than where chance chooses.
+# Grad-CAM fails that, as networks with fully connected layers defeat it: see
 # ``benchmarks/saliency.py``, which does this with many cells.
 classifier = pipeline[-1]
 labels = classifier.predict(cells)
