@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sktally._validate import check_range
 from sktally.digits._defects import compressed, shaded
+from sktally.digits._places import affine_places, bicubic_weights
 from sktally.exceptions import TallyError
 
 __all__ = ["PRESETS", "Augmentation", "augment_cells", "make_augmentation"]
@@ -178,7 +179,11 @@ class Augmentation:
         if self.elastic:
             # knots four to a side: waves as long as a digit's bows
             knots = torch.randn(n, 2, 4, 4, device=x.device) * (2 * self.elastic)
-            field = _bicubic(height, x.device) @ knots @ _bicubic(width, x.device).T
+            field = (
+                bicubic_weights(height, x.device)
+                @ knots
+                @ bicubic_weights(width, x.device).T
+            )
             grid = grid + field.permute(0, 2, 3, 1)
         return grid
 
@@ -193,23 +198,6 @@ class Augmentation:
         right = torch.linspace(-1, 1, x.shape[3], device=x.device).view(1, 1, 1, -1)
         slope = down * _even(x, -1, 1) + right * _even(x, -1, 1) + _even(x, -1, 1)
         return slope * (self.brightness / 3)
-
-
-def affine_places(x: torch.Tensor, turn, slant, size, move) -> torch.Tensor:
-    """Return where in each image to look for each pixel of a turned or moved one.
-
-    As `grid_sample` wants it. A number for each image: angle that the ink is turned by,
-    counter-clockwise, in radians; tangent of the slant; zoom; and a pair, ``(n, 2)``,
-    of how far to the left and up the ink goes, in half sides.
-    """
-    n, _, height, width = x.shape
-    cos, sin = turn.cos() / size, turn.sin() / size
-    theta = torch.empty(n, 2, 3, device=x.device)
-    # in units of half a side, as grid_sample counts; pixels stay square
-    theta[:, 0, 0], theta[:, 0, 1] = cos, (cos * slant - sin) * height / width
-    theta[:, 1, 0], theta[:, 1, 1] = sin * width / height, sin * slant + cos
-    theta[:, :, 2] = move
-    return functional.affine_grid(theta, [n, 1, height, width], align_corners=False)
 
 
 def _even(x: torch.Tensor, low: float, high: float) -> torch.Tensor:
@@ -238,15 +226,6 @@ def _blurred(x: torch.Tensor) -> torch.Tensor:
         a, b, c, d, e = _shifted(x, dim, 2)
         x = (a + e).add_(b + d, alpha=4).add_(c, alpha=6).div_(16)
     return x
-
-
-def _bicubic(side: int, device) -> torch.Tensor:
-    """Return the weights ``(side, 4)`` of four knots in the pixels between them."""
-    knots = torch.eye(4, device=device).view(1, 4, 4, 1)
-    pixels = functional.interpolate(
-        knots, (side, 1), mode="bicubic", align_corners=True
-    )
-    return pixels.view(4, side).T
 
 
 def _line(x: torch.Tensor, probability: float, *, across: bool) -> torch.Tensor:

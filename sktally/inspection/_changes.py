@@ -111,8 +111,8 @@ def _apply(x: Any, name: str, amount: float, rng: np.random.Generator) -> Any:
     import torch
     from torch.nn import functional
 
-    from sktally.digits._augment import affine_places
     from sktally.digits._defects import in_shadow
+    from sktally.digits._places import affine_places
 
     n, _, height, width = x.shape
     if name == "contrast":

@@ -126,41 +126,45 @@ def saliency(
     >>> saliency(pipeline, images, method="grad-cam").shape
     (2, 28, 28)
     """
-    check_choice("method", method, METHODS)
-    check_range("window", window, 1, 512, integer=True)
-    check_range("stride", stride, 1, window, integer=True)
-    check_range("n_steps", n_steps, 2, 10_000, integer=True)
+    _check_options(method, baseline, window, stride, n_steps)
     _need_captum()
     classifier = network_in(estimator)
     cells = cells_for(classifier, X)
     codes = target_codes(classifier, cells, target)
-    if method == "grad-cam" and baseline is not None:
-        raise TallyError(
-            f"baseline: Grad-CAM has none, got {baseline!r}; leave it out, or use "
-            "another method"
-        )
     if method == "occlusion" and window > min(cells.shape[1:3]):
         raise TallyError(
             f"window: expected at most the side of the cells, {min(cells.shape[1:3])} "
             f"pixels, got {window}"
         )
+    bases = baseline_images(classifier, cells, baseline)
     maps = []
     with evidence(classifier) as log_odds:
-        bases = baseline_images(classifier, cells, baseline)
         for start in range(0, len(cells), _CHUNK):
             part = slice(start, start + _CHUNK)
-            x = to_tensor(classifier, cells[part])
+            x, base = (to_tensor(classifier, y[part]) for y in (cells, bases))
             task = (log_odds, x, _codes_tensor(codes[part], x))
-            if method == "grad-cam":
+            if method == "occlusion":
+                found = _occlusion(*task, base, window, stride)
+            elif method == "grad-cam":
                 found = _grad_cam(classifier, *task, layer)
             else:
-                base = to_tensor(classifier, bases[part])
-                if method == "occlusion":
-                    found = _occlusion(*task, base, window, stride)
-                else:
-                    found = _integrated(*task, base, n_steps)
+                found = _integrated(*task, base, n_steps)
             maps.append(found.detach().sum(1).float().cpu().numpy())
     return np.concatenate(maps)
+
+
+def _check_options(
+    method: str, baseline: Any, window: int, stride: int, n_steps: int
+) -> None:
+    check_choice("method", method, METHODS)
+    check_range("window", window, 1, 512, integer=True)
+    check_range("stride", stride, 1, window, integer=True)
+    check_range("n_steps", n_steps, 2, 10_000, integer=True)
+    if method == "grad-cam" and baseline is not None:
+        raise TallyError(
+            f"baseline: Grad-CAM has none, got {baseline!r}; leave it out, or use "
+            "another method"
+        )
 
 
 def _need_captum() -> None:
