@@ -12,7 +12,8 @@ float32 rounds to 1. Cells read as empty have nothing to hide and are left out.
 
 Weights drawn anew (Adebayo et al. 2018): maps of a network that learnt nothing must
 differ. Printed are means over cells of the correlation of pixels, and of the rank
-correlation of their absolute values.
+correlation of their absolute values. The latter stays high for maps of every network
+that are 0 wherever there is no ink, as those against a bare background are.
 
 Grad-CAM weighs each feature map as a whole, by its mean slope. Fully connected layers
 weigh each place of a map by itself, and that is lost. To see whether this is what goes
