@@ -16,7 +16,7 @@ from sktally import CellNormalizer, CNNClassifier, load_model, make_digit_cells
 from sktally.inspection import StressDisplay
 
 pipeline = load_model("default")
-made = make_digit_cells(60, classes="0123456789", degrade="scan", random_state=3)
+made = make_digit_cells(50, classes="0123456789", degrade="scan", random_state=3)
 shown = StressDisplay.from_estimator(pipeline, made.images, made.target)
 
 # %%
@@ -31,7 +31,7 @@ print(table.groupby("change", sort=False)[["accuracy", "confidence"]].min().roun
 # it has seen, it too is sure and wrong. Nothing but checked pages of the kind that is
 # to be read tells what confidence is worth.
 cleaner = CellNormalizer(size=20, padding=2)
-train = make_digit_cells(600, classes="0123456789", degrade="scan", random_state=0)
+train = make_digit_cells(400, classes="0123456789", degrade="scan", random_state=0)
 learnt = cleaner.fit_transform(train.images)
 read = cleaner.transform(made.images)
 turns = {"rotation": [0, 10, 20, 30, 45, 60, 90]}
@@ -41,7 +41,7 @@ for ax, (name, augment) in zip(axes, ways.items(), strict=True):
     network = CNNClassifier(
         filters=(16, 32),
         hidden=(64,),
-        max_epochs=20,
+        max_epochs=14,
         learning_rate=0.01,
         schedule="one-cycle",
         batch_size=50,

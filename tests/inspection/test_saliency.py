@@ -132,7 +132,7 @@ def test_integrated_gradients_sum_up_to_what_cell_and_baseline_differ_by(bundled
             method="integrated-gradients",
             target="3",
             baseline=baseline,
-            n_steps=128,
+            n_steps=96,
         )
         base = baseline_images(classifier, X[:2], baseline)
         code = torch.full((2,), classifier.classes_.tolist().index("3"))
@@ -177,8 +177,9 @@ def test_maps_change_where_weights_are_drawn_anew(bundled, method):
     fresh = CNNClassifier(batch_norm=True, max_epochs=1, random_state=0)
     fresh.fit(X, np.arange(20) % 10)
     labels = classifier.predict(X[:6]).astype(int)
-    mine = saliency(classifier, X[:6], method=method, stride=4)
-    other = saliency(fresh, X[:6], method=method, stride=4, target=labels)
+    mine = saliency(classifier, X[:6], method=method, stride=4, n_steps=8)
+    options = {"stride": 4, "n_steps": 8, "target": labels}
+    other = saliency(fresh, X[:6], method=method, **options)
     correlation = [
         np.corrcoef(a.ravel(), b.ravel())[0, 1]
         for a, b in zip(mine, other)
@@ -191,7 +192,7 @@ def test_maps_change_where_weights_are_drawn_anew(bundled, method):
 def test_hiding_the_first_tenth_costs_more_than_hiding_any(bundled, method):
     pipeline, X = bundled
     classifier = pipeline[-1]
-    maps = saliency(classifier, X, method=method, n_steps=24)
+    maps = saliency(classifier, X, method=method, stride=4, n_steps=24)
     rng = np.random.default_rng(0)
     codes = torch.tensor(classifier.predict_proba(X).argmax(axis=1))
 

@@ -158,14 +158,14 @@ def test_the_bundled_model_is_sure_of_digits_that_lie():
 
 
 def test_a_reader_and_its_pages():
-    made = make_tally_pages(2, random_state=0)
+    made = make_tally_pages(2, scale=0.7, random_state=0)
     reader = load_reader("example")
     curves = stress_curves(
-        reader, made.pages, made.counts, changes={"rotation": [0, 40], "blur": [1]}
+        reader, made.pages, made.counts, changes={"rotation": [0, 40]}
     )
-    assert curves["n"].tolist() == [made.counts.size] * 3
+    assert curves["n"].tolist() == [made.counts.size] * 2
     assert curves["accuracy"].iloc[0] == reader.score(made.pages, made.counts)
-    assert curves["read"].tolist() == [1, 0, 1]
+    assert curves["read"].tolist() == [1, 0]
     assert np.isnan(curves["confidence"].iloc[1])
     shown = StressDisplay.from_estimator(
         reader, made.pages[:1], made.boxes[:1], changes={"rotation": [0]}
