@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sktally.exceptions import TallyError
+from sktally.inspection._axes import axes_of
 
 __all__ = [
     "QUIET",
@@ -30,16 +30,9 @@ def tile_axes(ax: Any, width: float, height: float) -> Any:
     New axes, if there are none, are of one size for tiles of any number, in limits.
     """
     if ax is None:
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise TallyError(
-                "drawing needs matplotlib, which is not installed; pip install "
-                "'sktally[plot]'"
-            ) from None
         inch = min(0.62, 11 / width)
         size = (max(width * inch, 3), max(height * inch, 1))
-        ax = plt.subplots(figsize=size, layout="constrained")[1]
+        ax = axes_of(None, figsize=size)
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
     ax.set_aspect("equal")

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally.exceptions import TallyError
+from sktally.inspection._axes import pyplot
 from sktally.inspection._stress import answers_to_all, curves_of
 
 __all__ = ["StressDisplay"]
@@ -137,17 +138,10 @@ class StressDisplay:
                     f"axes: expected {n}, one for each change, got {len(listed)}"
                 )
             return listed
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError:
-            raise TallyError(
-                "drawing needs matplotlib, which is not installed; pip install "
-                "'sktally[plot]'"
-            ) from None
         columns = min(n, _COLUMNS)
         rows = -(-n // columns)
         size = (5.2 * columns, 3.1 * rows)
-        figure, grid = plt.subplots(
+        _, grid = pyplot().subplots(
             rows, columns, figsize=size, squeeze=False, layout="constrained"
         )
         for ax in grid.ravel()[n:]:
