@@ -30,7 +30,7 @@ def with_hindsight(contract, scores):
 
     No beginning, and no sharing of the error level among several, can accept more.
     """
-    passed = contract.curve_["p_value"] <= 1 - contract.confidence
+    passed = contract.curve_["p_value"] <= 1 - contract.confidence_level
     lowest = contract.curve_.loc[passed, "threshold"].min()
     return scores >= (lowest if passed.any() else np.inf)
 

@@ -19,7 +19,9 @@ __all__ = ["totals"]
 )
 @click.option("--registered", help="Column of the voters of a station, a bound.")
 @click.option("--draws", default=1000, show_default=True, help="Draws of each sheet.")
-@click.option("--level", default=0.95, show_default=True, help="Of the intervals.")
+@click.option(
+    "--confidence-level", default=0.95, show_default=True, help="Of the intervals."
+)
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
 @explain
@@ -31,7 +33,7 @@ def totals(
     station_by: str,
     registered: str | None,
     draws: int,
-    level: float,
+    confidence_level: float,
     seed: int,
     out: str | None,
 ) -> None:
@@ -54,7 +56,7 @@ def totals(
         station_by=station_by,
         registered=registered,
         n_draws=draws,
-        level=level,
+        confidence_level=confidence_level,
         random_state=seed,
     )
     put([found.table], out)

@@ -194,7 +194,7 @@ def compare_tallies(
     *,
     fields: Iterable[str] | None = None,
     counts: str | None = None,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     n_resamples: int = 2000,
     random_state: RandomState = None,
 ) -> TallyComparison:
@@ -212,7 +212,7 @@ def compare_tallies(
         Parties to compare; by default all that `official` has.
     counts : str, optional
         Column of counts: "final" by default, or "count" where there is none.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the intervals.
     n_resamples : int, default=2000
         Resamples of sheets, from which they are made.
@@ -268,7 +268,9 @@ def compare_tallies(
     table = _joined(read[read["count"] >= 0], told, keys)
     table["official"] = table["official"].to_numpy()
     table["error"] = table["count"] - table["official"]
-    return TallyComparison(table, summary(table, level, n_resamples, random_state))
+    return TallyComparison(
+        table, summary(table, confidence_level, n_resamples, random_state)
+    )
 
 
 def _joined(read: pd.DataFrame, told: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

@@ -7,7 +7,7 @@ each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import pandas as pd
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
 from sktally.totals._fields import doubts
+from sktally.totals._names import sheet_keys
 from sktally.totals._plots import axes_of
 
 __all__ = ["ReviewPlan", "review_order"]
@@ -117,22 +118,22 @@ class ReviewPlan:
 def review_order(
     table: pd.DataFrame,
     *,
-    bound: str | None = None,
+    registered: str | None = None,
     weights: Mapping[str, float] | None = None,
     page_seconds: float = 10.0,
     field_seconds: float = 4.0,
-    by: Sequence[str] = ("file", "page"),
 ) -> ReviewPlan:
     """Order pages by the wrong votes that a second of looking at them should mend.
 
     Parameters
     ----------
     table : DataFrame
-        A row for each page and field, as `read_tallies` gives, with ``field``,
+        A row for each page and field, as `read_tallies` gives, with ``file`` and
+        ``page`` or else ``sheet``, which name the page, ``field``,
         ``count`` (missing where not read) and ``proba``, the probability that the count
         is right, from `count_proba`. With ``expected_error``, from `expected_errors`,
         votes are known better than by `proba`.
-    bound : str, optional
+    registered : str, optional
         Column of the registered voters of each page.
     weights : mapping of str to float, optional
         What a vote of each field is worth; fields not named are worth nothing. For the
@@ -141,8 +142,6 @@ def review_order(
     page_seconds, field_seconds : float, default=10 and 4
         Work for a page, and for each of its fields in addition. The defaults are a
         guess: take the time of your people.
-    by : sequence of str, default=("file", "page")
-        Columns that name a page.
 
     Returns
     -------
@@ -210,8 +209,8 @@ def review_order(
     check_range("field_seconds", field_seconds, 0, 1e6)
     if not page_seconds + field_seconds > 0:
         raise TallyError("page_seconds, field_seconds: expected one above 0, got 0, 0")
-    names = [by] if isinstance(by, str) else list(by)
-    rows = doubts(table, names, bound, weights)
+    names = sheet_keys(table)
+    rows = doubts(table, names, registered, weights)
     groups = rows.groupby(names, sort=False, dropna=False)
     pages = groups.agg(fields=("field", "size"), votes=("votes", "sum"))
     pages["counts"] = groups["counts"].sum()

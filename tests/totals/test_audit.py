@@ -253,3 +253,14 @@ def test_orders_and_strata_that_are_none(change):
     draw = draw_audit(NAMES, 4, random_state=0)
     with pytest.raises(TallyError, match="AuditDraw: expected"):
         AuditDraw(draw.sheets.assign(**change), "simple", 40, draw.frame_hash)
+
+
+def test_sheets_are_named_as_pages_are_when_they_are_read():
+    table = pd.DataFrame({"file": ["a.png", "b.pdf", "b.pdf"], "page": [1, 1, 2]})
+    names = ["a.png", "b.pdf#page=1", "b.pdf#page=2"]
+    drawn = draw_audit(table, 3, random_state=0)
+    assert sorted(drawn.names) == names
+    again = draw_audit(pd.DataFrame({"sheet": names}), 3, random_state=0)
+    assert again.frame_hash == drawn.frame_hash
+    with pytest.raises(TallyError, match="page and field; pivot it"):
+        draw_audit(table.assign(field="01"), 3)

@@ -314,7 +314,7 @@ def test_high_quality_alone_is_told_to_be_no_random_choice(kit):
         ({"registered": "words"}, "registered: words: expected numbers .* got many"),
         ({"counts": "final"}, "expected columns file, page, field and final"),
         ({"min_quality": 0.9}, "min_quality: expected a column tally_quality"),
-        ({"level": 2}, "level: expected a number in"),
+        ({"confidence_level": 2}, "confidence_level: expected a number in"),
         ({"n_draws": 0}, "n_draws: expected an integer"),
         ({"digit_proba": np.zeros((2, 3, 3, 12))}, "form: expected the form"),
         ({"form": "indonesia-2024"}, "expected fields paslon_1, .* got x, y, z"),

@@ -280,9 +280,9 @@ def test_too_many_wrong_accept_nothing():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"max_error": 0}, "max_error and confidence: expected above 0"),
-        ({"confidence": 1}, "max_error and confidence: expected above 0"),
-        ({"confidence": 95}, "confidence: expected a number in"),
+        ({"max_error": 0}, "max_error and confidence_level: expected above 0"),
+        ({"confidence_level": 1}, "max_error and confidence_level: expected above 0"),
+        ({"confidence_level": 95}, "confidence_level: expected a number in"),
         ({"clustering": "none"}, "clustering: expected one of 'estimated', 'worst'"),
         ({"clustering": 0.5}, "clustering: expected a number in"),
         ({"n_thresholds": 0}, "n_thresholds: expected an integer"),
@@ -311,7 +311,7 @@ def test_is_cloned_by_its_parameters():
     contract = clone(ReadingContract(0.01, 0.9, clustering=1.5))
     assert contract.get_params() == {
         "max_error": 0.01,
-        "confidence": 0.9,
+        "confidence_level": 0.9,
         "clustering": 1.5,
         "n_thresholds": 500,
     }
