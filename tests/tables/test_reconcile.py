@@ -10,9 +10,11 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.exceptions import NotFittedError
 
-from sktally import StoreError, TallyError, TallyForm
+from sktally import StoreError, TallyError, TallyForm, save_model
+from sktally.cli import main
 from sktally.tables import (
     SUMS_COLUMNS,
     Store,
@@ -322,6 +324,14 @@ def test_probabilities_are_calibrated(path):
     with Store(path) as store:
         (noted,) = store.ask("SELECT content FROM reconciliations WHERE id = 2")
     assert '"temperature": [3.0]' in noted[0]
+    calibrator.log_loss_, calibrator.n_pages_ = (1.0, 0.9), 20
+    saved = save_model(calibrator, path.parent / "calibrator")
+    given = ["reconcile", str(path), "--calibrator", str(saved)]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("reconciliation 2 of run 1: 4 of 4 pages, 4 of")
+    given[-1] = "default"
+    assert "call calibrate before save_model" in CliRunner().invoke(main, given).stderr
 
 
 def test_pages_that_were_not_read_have_nothing_to_reconcile(path):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sktally import TallyError, load_reader, make_tally_pages, read_tallies
 from sktally.totals import count_error, expected_errors, review_order
-from sktally.votes import CountPosterior, count_proba, labels_to_counts
+from sktally.votes import CountPosterior, SumSlips, count_proba, labels_to_counts
 
 TABLE = pd.DataFrame(
     {
@@ -187,6 +187,26 @@ def test_bad_rules(rule, message):
 def test_bad_input(change, options, message):
     with pytest.raises(TallyError, match=message):
         review_order(TABLE.assign(**change), **options)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ([1], {}, "source: expected a store, or a table of `read_tallies`"),
+        (TABLE, {"slips": SumSlips()}, "calibrator, slips: are of stores"),
+    ],
+)
+def test_sources_that_are_none(source, options, message):
+    with pytest.raises(TallyError, match=message):
+        review_order(source, **options)
+
+
+def test_stations_are_joined_to_tables():
+    stations = pd.DataFrame({"station": list("123"), "people": 500})
+    plan = review_order(TABLE, stations=stations, registered="people")
+    assert len(plan.pages) == 3
+    with pytest.warns(match="1 pages without a station: 3.jpg"):
+        review_order(TABLE.drop(columns="voters"), stations=stations[:2])
 
 
 def test_empty_table_and_shapes():
