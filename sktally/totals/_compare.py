@@ -257,6 +257,7 @@ def compare_tallies(
         pages = sheets.pages.drop(columns="official", errors="ignore")
         names = [sheets.fields[j] for j in columns]
         values = sheets.counts[:, columns]
+        sheets.one_each(["station"] if "station" in official else [])
     keys = [k for k in ("file", "page", "station") if k in official and k in pages]
     if "file" in keys and not official["file"].astype(str).str.contains(r"[/\\]").any():
         pages = pages.assign(file=[Path(str(file)).name for file in pages["file"]])

@@ -167,6 +167,7 @@ def vote_totals(
         source, form=form, digit_proba=digit_proba, counts=counts
     ) as sheets:
         columns = sheets.parties(fields)
+        sheets.one_each([*by, registered, weights])
         grouped = group_sheets(
             sheets.pages,
             by=by,

@@ -27,6 +27,8 @@ __all__ = [
     "needed_pages",
 ]
 
+_LEAST = 1e-9  # errors below take more counts than integers count
+
 
 def contract_size(
     max_error: float, confidence_level: float = 0.95, *, n_wrong: int = 0
@@ -83,6 +85,11 @@ def check_shares(max_error: float, confidence_level: float) -> None:
     """Raise unless both are numbers that a contract can be of."""
     check_range("max_error", max_error, 0, 1)
     check_range("confidence_level", confidence_level, 0.5, 1)
+    if 0 < max_error < _LEAST:
+        raise TallyError(
+            f"max_error: expected {_LEAST:g} or more, got {max_error}; no election has "
+            "as many counts as it would take"
+        )
     if not (0 < max_error < 1 and confidence_level < 1):
         raise TallyError(
             "max_error and confidence_level: expected above 0 and below 1, got "

@@ -386,6 +386,15 @@ def test_what_was_altered_is_found(path, tamper, statement, found):
         assert any("(/scans/station_1.png) was altered" in text for text in told)
 
 
+@pytest.mark.parametrize("names", ["[]", "[1, 2, 3]"])
+def test_fields_that_were_altered_are_told(path, tamper, names):
+    change = f"json_set(content, '$.form.fields', json('{names}'))"
+    tamper(path, f"UPDATE runs SET content = {change}")
+    for verb in (store_table, sums_table):
+        with Store(path) as store, pytest.raises(StoreError, match="altered"):
+            verb(store)
+
+
 def test_what_was_altered_is_not_shown_as_a_number(path, tamper):
     reconcile_store(path)
     tamper(path, "UPDATE reconciled SET count = 'many' WHERE sheet = 2 AND place = 1")
@@ -456,6 +465,31 @@ def test_slips_are_learnt_from_audits_of_whole_sheets(tmp_path):
     assert (told.slips, told.audited, told.done) == (slips, 60, 60)
     with Store(path) as store:
         assert "(of 60 audited sheets); shown" in store_status(store)
+
+
+def test_a_guess_does_not_hide_what_was_learnt_from_audits(tmp_path):
+    def shown():
+        with Store(path) as store:
+            (line,) = [x for x in store_status(store).splitlines() if "; shown" in x]
+        return int(line.split()[1].rstrip(":"))
+
+    sheets = random_sheets(60)
+    path = make(tmp_path / "votes.sqlite", sheets)
+    with Store(path) as store:
+        import_edits(store, readings(sheets))
+    reconcile_store(path)
+    reconcile_store(path, slips="audits")
+    assert reconcile_store(path).number == 3
+    assert shown() == 2
+    reconcile_store(path, slips=RARE)  # somebody wants it so
+    assert shown() == 4
+    assert reconcile_store(path).number == 5
+    assert shown() == 2
+    make(path, random_sheets(1, seed=1), start=60)
+    assert reconcile_store(path).number == 5
+    assert shown() == 5  # it covers more pages
+    assert reconcile_store(path, slips="audits").number == 6
+    assert shown() == 6
 
 
 def test_memory_does_not_grow_with_the_pages(tmp_path, monkeypatch):

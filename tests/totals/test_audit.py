@@ -237,10 +237,16 @@ def test_files_that_are_no_draw(tmp_path, data):
 
 
 @pytest.mark.parametrize("rows", [slice(1, None), slice(None, -1)])
-@pytest.mark.parametrize("strata", [None, REGIONS])
-def test_no_sheet_of_a_draw_is_left_out(tmp_path, rows, strata):
-    method = "simple" if strata is None else "stratified"
-    draw = draw_audit(NAMES, 12, method=method, strata=strata, random_state=0)
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "simple"},
+        {"method": "stratified", "strata": REGIONS},
+        {"method": "unequal", "size": range(60, 100)},
+    ],
+)
+def test_no_sheet_of_a_draw_is_left_out(tmp_path, rows, how):
+    draw = draw_audit(NAMES, 12, **how, random_state=0)
     path = tmp_path / "draw.csv"
     draw.to_csv(path)
     pd.read_csv(path).iloc[rows].to_csv(path, index=False)

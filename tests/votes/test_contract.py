@@ -42,6 +42,14 @@ def test_sizes_are_the_exact_binomial_tests():
         assert p[0] <= 0.1 < p[1]
 
 
+def test_sizes_at_the_ends_of_what_is_possible():
+    assert contract_size(1e-9) == pytest.approx(np.log(20) * 1e9, rel=1e-3)
+    assert contract_size(1e-9, n_wrong=10**9) > 10**18
+    assert contract_size(1 - 1e-9, n_wrong=10**6) > 10**6
+    with pytest.raises(TallyError, match="max_error: expected 1e-09 or more"):
+        contract_size(1e-300)
+
+
 def test_one_count_a_page_is_clopper_and_pearson():
     for wrong, n in ((0, 598), (3, 1200), (12, 900)):
         test = binomtest(wrong, n, 0.005, "less")
@@ -280,6 +288,7 @@ def test_too_many_wrong_accept_nothing():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
+        ({"max_error": 1e-300}, "max_error: expected 1e-09 or more, got 1e-300"),
         ({"max_error": 0}, "max_error and confidence_level: expected above 0"),
         ({"confidence_level": 1}, "max_error and confidence_level: expected above 0"),
         ({"confidence_level": 95}, "confidence_level: expected a number in"),
