@@ -38,8 +38,8 @@ class Run:
         names = list(self.content["form"]["fields"])
         if not names or not all(isinstance(name, str) for name in names):
             raise StoreError(
-                f"run {self.id}: expected names of fields, got {names!r:.60}; the store "
-                "was altered: go back to an untouched copy"
+                f"run {self.id}: expected names of fields, got {names!r:.60}; the "
+                "store was altered: go back to an untouched copy"
             )
         return names
 
