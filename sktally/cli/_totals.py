@@ -46,7 +46,7 @@ def totals(
     seed: int,
     out: str | None,
 ) -> None:
-    """Sum the votes of parties on the sheets of STORE, and say who leads.
+    """Sum the votes of parties, and say who leads.
 
     Columns: total as read; lower and upper, an interval for what stands on the sheets
     that were read; lowest and highest, with all that was not read or is missing; the
@@ -108,12 +108,12 @@ def review(
     votes_left: float | None,
     out: str | None,
 ) -> None:
-    """List the pages of STORE in the order in which people should look at them.
+    """List the pages that people should look at first.
 
-    First those on which a second of work is expected to mend the most votes. Columns:
-    file, page; fields that nobody has decided yet; votes and counts on the page that
-    are expected to be wrong; seconds it takes; votes_per_hour; votes_left, expected to
-    be wrong still once this page and all before it are right.
+    Of STORE, first those on which a second of work is expected to mend the most votes.
+    Columns: file, page; fields that nobody has decided yet; votes and counts on the
+    page that are expected to be wrong; seconds it takes; votes_per_hour; votes_left,
+    expected to be wrong still once this page and all before it are right.
     """
     from sktally.tables import check_table_path
     from sktally.totals import review_order

@@ -18,10 +18,10 @@ import pandas as pd
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
 from sktally.tables import Store, join_stations
+from sktally.totals._axes import axes_of
 from sktally.totals._fields import doubts
 from sktally.totals._groups import warn
 from sktally.totals._names import sheet_keys
-from sktally.totals._plots import axes_of
 from sktally.totals._review_store import undecided
 from sktally.votes import SumSlips
 
