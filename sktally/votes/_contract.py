@@ -104,11 +104,11 @@ class ReadingContract(BaseEstimator):
     go wrong as a whole can do with fewer. "estimated" takes ``(wrong + k m) / (bad +
     k)`` over all checked counts, with `m` counts on the fullest page: what was seen,
     and k pages wrong as a whole that were not, where ``k = min(m / 11, 0.6) * log(1 /
-    (1 - confidence_level))``. With that k, a test at 95 % or 99 % passes no oftener
-    than stated, by enumeration of all that can be seen, be pages wrong as a whole rare
-    or common; with fewer it would (`benchmarks/contract_limits.py`). It assumes that
-    accepted counts cluster no more than all do. Without any wrong it is the worst.
-    "independent" is the bound of Clopper and Pearson on counts.
+    (1 - confidence_level))``. With that k, a test at 95 % or 99 % passes hardly
+    oftener than stated, by enumeration of all that can be seen, be pages wrong as a
+    whole rare or common; with fewer it would (`benchmarks/contract_limits.py`). It
+    assumes that accepted counts cluster no more than all do. Without any wrong it is
+    the worst. "independent" is the bound of Clopper and Pearson on counts.
 
     *Why one beginning.* Sharing the error level among several beginnings guards
     against a sure error at the strict end, but takes a third more counts for two; in

@@ -244,8 +244,8 @@ def estimated_cluster(
     -----
     A few pages wrong as a whole are added to those seen, as a share of the bad pages
     that such a test must have a chance to see, ``log(1 / (1 - confidence_level))``. The
-    shares are the least with which, by enumeration, a test at 95 % or 99 % passes no
-    oftener than stated.
+    shares are about the least with which, by enumeration, a test at 95 % or 99 %
+    passes hardly oftener than stated.
 
     Examples
     --------
