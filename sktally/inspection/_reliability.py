@@ -81,7 +81,7 @@ class ReliabilityDisplay:
         y: Any,
         *,
         n_bins: int = 10,
-        level: float = 0.95,
+        confidence_level: float = 0.95,
         random_state: Any = None,
         name: str = "",
         scale: str = "linear",
@@ -97,7 +97,7 @@ class ReliabilityDisplay:
             What it reads.
         y : array-like of shape (n_tallies, n_fields)
             Box strings or counts; missing ones are left out.
-        n_bins, level, random_state, name, scale, ax
+        n_bins, confidence_level, random_state, name, scale, ax
             As in `from_predictions`.
 
         Returns
@@ -109,7 +109,7 @@ class ReliabilityDisplay:
             correct,
             said,
             n_bins=n_bins,
-            level=level,
+            confidence_level=confidence_level,
             random_state=random_state,
             name=name,
             scale=scale,
@@ -124,7 +124,7 @@ class ReliabilityDisplay:
         *,
         groups: npt.ArrayLike | None = None,
         n_bins: int = 10,
-        level: float = 0.95,
+        confidence_level: float = 0.95,
         random_state: Any = None,
         name: str = "",
         scale: str = "linear",
@@ -142,7 +142,7 @@ class ReliabilityDisplay:
             Page of each; rows of a table are pages.
         n_bins : int, default=10
             Bins, with as many probabilities in each.
-        level : float, default=0.95
+        confidence_level : float, default=0.95
             Coverage of the intervals.
         random_state : int, RandomState instance or None, default=None
             Draws the pages for the interval of the calibration error.
@@ -160,7 +160,8 @@ class ReliabilityDisplay:
         TallyError
             If shapes differ, a probability is outside [0, 1], or nothing is left.
         """
-        how: dict[str, Any] = {"groups": groups, "n_bins": n_bins, "level": level}
+        how: dict[str, Any] = {"groups": groups, "n_bins": n_bins}
+        how["confidence_level"] = confidence_level
         scores = calibration_scores(correct, proba, random_state=random_state, **how)
         curve = reliability_curve(correct, proba, **how)
         return cls(curve, scores, name).plot(scale=scale, ax=ax)
