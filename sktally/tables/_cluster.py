@@ -16,9 +16,10 @@ from threadpoolctl import threadpool_limits
 
 from sktally.cells import PageReport
 from sktally.exceptions import TallyError
+from sktally.tables._process import without_errors
 from sktally.tables._records import PageRecord
 from sktally.tables._rows import PageResult, crop_and_clean, page_results
-from sktally.tables._workers import names_of, unexpected, without_errors
+from sktally.tables._workers import names_of, unexpected
 
 __all__ = ["Cluster"]
 

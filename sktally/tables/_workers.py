@@ -8,82 +8,31 @@ own, so that one which is killed in the midst of an answer keeps nobody waiting.
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import pickle
-import signal
-import threading
-import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 import numpy as np
 
 from sktally.cells import PageReport
 from sktally.exceptions import TallyError
+from sktally.tables._process import Cropped, Process, Task, crop
 from sktally.tables._records import PageRecord
-from sktally.tables._rows import crop_and_clean
 
-__all__ = ["Workers", "names_of", "unexpected", "without_errors"]
+__all__ = ["Workers", "names_of", "unexpected"]
 
 _AHEAD = 2  # lots for each process, waiting or done
+# Windows waits for 63 pipes at once, and no more
+_MOST = 60 if os.name == "nt" else 512
 
 logger = logging.getLogger(__name__)
-
-Cropped = tuple[np.ndarray, list[PageReport]]
 
 
 class _Died(Exception):
     """The process that cropped some pages is no more."""
-
-
-@dataclass(eq=False)
-class _Task:
-    """Pages to crop, and what became of them."""
-
-    names: list[str]
-    answer: Cropped | Exception | None = None
-
-
-class _Process:
-    """A process that crops, and this side of the pipe to it."""
-
-    def __init__(self) -> None:
-        # a fork of a process with threads may hang
-        context = multiprocessing.get_context("spawn")
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        with _deaf():
-            self.process.start()
-        theirs.close()  # or the end of the process would not be seen
-        self.ready = False
-        self.task: _Task | None = None
-
-    def give(self, task: _Task) -> None:
-        """Let it crop some pages; if it is dead, `Workers` hears so from its pipe."""
-        self.task = task
-        self._send(task.names)
-
-    def begin(self, steps: bytes) -> None:
-        """Let it have the steps, now that it listens."""
-        self.ready = True
-        self._send(steps)
-
-    def _send(self, what: Any) -> None:
-        try:
-            self.pipe.send(what)
-        except OSError:
-            logger.debug("a process ended before it was told what to do")
-
-    def kill(self) -> None:
-        """End it at once, whatever it does."""
-        self.process.kill()
-        self.process.join()
-        self.pipe.close()
 
 
 class Workers:
@@ -99,13 +48,21 @@ class Workers:
 
     def __init__(self, steps: list[tuple[str, Any]], n_jobs: int) -> None:
         self.steps = steps
-        self.n_jobs = n_jobs
-        self.processes: list[_Process] = []
-        self.waiting: deque[_Task] = deque()
+        self.n_jobs = min(n_jobs, _MOST)
+        self.n_started = 0
+        self.processes: list[Process] = []
+        self.waiting: deque[Task] = deque()
 
     def __enter__(self) -> Workers:
         if self.n_jobs > 1:
-            self.content = pickle.dumps(self.steps)
+            try:
+                self.content = pickle.dumps(self.steps)
+            except Exception as error:  # pickles of others raise what they like
+                raise TallyError(
+                    "reader: expected steps that other processes can be sent, got one "
+                    f"that cannot be pickled ({error}); put its functions into a "
+                    "module, or give n_jobs=1"
+                ) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,7 +78,7 @@ class Workers:
             for lot in lots:
                 yield lot, *self._crop_here(lot)
             return
-        ahead: deque[tuple[list[PageRecord], _Task]] = deque()
+        ahead: deque[tuple[list[PageRecord], Task]] = deque()
         for lot in lots:
             ahead.append((lot, self._ask(names_of(lot))))
             if len(ahead) >= _AHEAD * self.n_jobs:
@@ -129,15 +86,26 @@ class Workers:
         while ahead:
             yield self._next(*ahead.popleft())
 
-    def _ask(self, names: list[str]) -> _Task:
-        if not self.processes:
-            self.processes = [_Process() for _ in range(self.n_jobs)]
-        task = _Task(names)
+    def _ask(self, names: list[str]) -> Task:
+        if self.n_started < self.n_jobs:  # no more than there is work for
+            self.n_started += 1
+            self._start()
+        task = Task(names)
         self.waiting.append(task)
         self._attend(0)
         return task
 
-    def _answer(self, task: _Task) -> Cropped:
+    def _start(self) -> None:
+        try:
+            self.processes.append(Process())
+        except OSError as error:
+            n = len(self.processes)
+            raise TallyError(
+                f"n_jobs={self.n_jobs}: the system starts no more than {n} processes "
+                f"({error}); give n_jobs={max(n, 1)}, or raise its limits"
+            ) from error
+
+    def _answer(self, task: Task) -> Cropped:
         """Wait for what became of a task."""
         while task.answer is None:
             self._attend(None)
@@ -154,26 +122,34 @@ class Workers:
             if self.waiting and process.ready and process.task is None:
                 process.give(self.waiting.popleft())
 
-    def _hear(self, process: _Process) -> None:
+    def _hear(self, process: Process) -> None:
         try:
             said = process.pipe.recv_bytes()
         except (EOFError, OSError):  # perhaps in the midst of a sentence
             self._bury(process)
             return
-        if process.task is None:
-            process.begin(self.content)
-        else:
+        if process.task is not None:
             process.task.answer = pickle.loads(said)
             process.task = None
+        elif not process.listens:
+            process.begin(self.content)
+        elif not said:
+            process.ready = True
+        else:
+            raise TallyError(
+                f"n_jobs={self.n_jobs}: other processes cannot load a step of the "
+                f"reader ({said.decode()}); put its class into a module that they can "
+                "import, or give n_jobs=1"
+            )
 
-    def _bury(self, process: _Process) -> None:
+    def _bury(self, process: Process) -> None:
         """Put another in the place of a process that died, if it had begun."""
         process.kill()
         self.processes.remove(process)
         if process.task is not None:
             process.task.answer = _Died()
         if process.ready:
-            self.processes.append(_Process())
+            self._start()
         if not self.processes:
             raise TallyError(
                 f"n_jobs={self.n_jobs}: expected processes that start, but they end at "
@@ -181,7 +157,7 @@ class Workers:
                 "free some memory, or give n_jobs=1"
             )
 
-    def _next(self, lot: list[PageRecord], task: _Task) -> tuple:
+    def _next(self, lot: list[PageRecord], task: Task) -> tuple:
         try:
             return lot, *self._answer(task)
         except TallyError:  # of the form: no other page would fare better
@@ -214,7 +190,7 @@ class Workers:
     def _crop_here(self, lot: list[PageRecord]) -> Cropped:
         """Crop in this process, page by page if that fails."""
         try:
-            return _crop(self.steps, names_of(lot))
+            return crop(self.steps, names_of(lot))
         except TallyError:
             raise
         except Exception as error:
@@ -245,66 +221,3 @@ def unexpected(error: Exception) -> str:
 def names_of(lot: list[PageRecord]) -> list[str]:
     """Return the names of some pages."""
     return [record.page.name for record in lot]
-
-
-def _crop(steps: list[tuple[str, Any]], names: list[str]) -> Cropped:
-    cells, reports = crop_and_clean(steps, names)
-    return cells, without_errors(reports)
-
-
-def without_errors(reports: list[PageReport]) -> list[PageReport]:
-    """Return reports without exceptions, which other processes may not know."""
-    return [replace(report, error=None) for report in reports]
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Let what is started now never hear of Ctrl-C, which is for its parent."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _serve(pipe: Connection) -> None:
-    """Crop what the parent asks for, until it is gone."""
-    import cv2
-    from threadpoolctl import threadpool_limits
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # Pillow warns of damaged tags; the message of the page says what is wrong
-    warnings.filterwarnings("ignore", module="PIL")
-    cv2.setNumThreads(1)
-    threadpool_limits(1)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    try:
-        pipe.send_bytes(b"")  # ready
-        steps = pickle.loads(pipe.recv())
-        while True:
-            pipe.send_bytes(_tried(steps, pipe.recv()))
-    except (EOFError, OSError):  # the parent has gone
-        os._exit(1)
-
-
-def _tried(steps: list[tuple[str, Any]], names: list[str]) -> bytes:
-    """Return cells and reports of some pages, or the error in their place, pickled."""
-    try:
-        return pickle.dumps(_crop(steps, names), pickle.HIGHEST_PROTOCOL)
-    except Exception as error:
-        try:
-            content = pickle.dumps(error)
-            pickle.loads(content)
-            return content
-        except Exception:  # an error of others that does not travel
-            return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
-
-
-def _leave_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)

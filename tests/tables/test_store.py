@@ -478,7 +478,7 @@ def test_an_unexpected_error_costs_its_page_only(scans, tmp_path, monkeypatch, n
 
 def test_a_worker_that_dies_while_it_answers(scans, tmp_path, monkeypatch):
     """What it left half said neither stops the others nor is waited for."""
-    (tmp_path / "dying.py").write_text(
+    (tmp_path / "dying_late.py").write_text(
         "import multiprocessing, os, signal, threading\n"
         "from pathlib import Path\n"
         "import numpy as np\n"
@@ -501,7 +501,7 @@ def test_a_worker_that_dies_while_it_answers(scans, tmp_path, monkeypatch):
     monkeypatch.setenv("DELAYS", str(delays))
     for delay in (0.05, 0.1, 0.2, 0.3, 0.4):
         (delays / str(delay)).touch()
-    from dying import Dying
+    from dying_late import Dying
 
     reader = load_reader("example")
     plain = reader.steps[1][1]
