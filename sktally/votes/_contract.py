@@ -101,12 +101,15 @@ class ReadingContract(BaseEstimator):
     *What c costs.* With "worst", `c` is the number of accepted counts of the fullest
     page, and nothing is assumed; but then a contract of 0.5 % takes 598 pages without
     a bad one, however many counts they hold, and no test that is valid for pages that
-    go wrong as a whole can do with fewer. "estimated" takes ``(wrong + k m) / (bad +
-    k)`` over all checked counts, with `m` counts on the fullest page: what was seen,
-    and k pages wrong as a whole that were not, where ``k = min(m / 11, 0.6) * log(1 /
-    (1 - confidence_level))``. With that k, a test at 95 % or 99 % passes hardly
-    oftener than stated, by enumeration of all that can be seen, be pages wrong as a
-    whole rare or common; with fewer it would (`benchmarks/contract_limits.py`). It
+    go wrong as a whole can do with fewer. "estimated" takes ``(wrong + k m + z
+    sqrt(squares + k m**2)) / (bad + k + z sqrt(bad + k))`` over all checked counts,
+    with `m` counts on the fullest page, `squares` the sum of squared wrong counts of
+    pages, and z the normal quantile of the confidence: what was seen, k pages wrong as
+    a whole that were not, where ``k = min(m / 11, 0.6) * log(1 / (1 -
+    confidence_level))``, and something for the chance that the bad pages seen were the
+    better ones. If some pages are wrong as a whole and others in one count, whatever
+    the share, a test of a rate just too high passes no oftener than stated at 95 % and
+    99 %, by enumeration of up to 20 000 pages (`benchmarks/contract_limits.py`). It
     assumes that accepted counts cluster no more than all do. Without any wrong it is
     the worst. "independent" is the bound of Clopper and Pearson on counts.
 
@@ -273,9 +276,10 @@ class ReadingContract(BaseEstimator):
             return fullest.astype(np.float64)
         if self.clustering == "estimated":
             wrong = ~counts.correct & ~np.isnan(counts.values[0])
-            bad = len(np.unique(counts.page[wrong]))
-            seen = (wrong.sum(), bad, int(on_page.max()))
-            self.clustering_ = float(estimated_cluster(*seen, self.confidence_level))
+            each = np.bincount(counts.page[wrong])
+            seen = (each.sum(), np.count_nonzero(each), (each**2).sum())
+            how = (int(on_page.max()), self.confidence_level)
+            self.clustering_ = float(estimated_cluster(*seen, *how))
         elif self.clustering != "independent":
             self.clustering_ = float(self.clustering)
         return np.full(len(fullest), self.clustering_)

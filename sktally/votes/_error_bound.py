@@ -11,7 +11,7 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import beta, binom
+from scipy.stats import beta, binom, norm
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
@@ -227,14 +227,20 @@ def error_bound(
 
 
 def estimated_cluster(
-    wrong: npt.ArrayLike, bad: npt.ArrayLike, most: int, confidence_level: float
+    wrong: npt.ArrayLike,
+    bad: npt.ArrayLike,
+    squares: npt.ArrayLike,
+    most: int,
+    confidence_level: float,
 ) -> npt.NDArray[np.float64]:
-    """Return how many counts go wrong together, estimated, with a little to spare.
+    """Return how many counts go wrong together, estimated, with something to spare.
 
     Parameters
     ----------
     wrong, bad : array-like of int
         Wrong counts seen, and pages that hold any.
+    squares : array-like of int
+        Sum of the squares of wrong counts on a page.
     most : int
         Counts of the fullest page.
     confidence_level : float
@@ -243,17 +249,23 @@ def estimated_cluster(
     Notes
     -----
     A few pages wrong as a whole are added to those seen, as a share of the bad pages
-    that such a test must have a chance to see, ``log(1 / (1 - confidence_level))``. The
-    shares are about the least with which, by enumeration, a test at 95 % or 99 %
-    passes hardly oftener than stated.
+    that such a test must have a chance to see, ``log(1 / (1 - confidence_level))``: of
+    few pages enumeration asks for that. Of many, wrong counts scatter by the root of
+    `squares`, where a test that counts bad pages takes them to scatter by ``wrong /
+    sqrt(bad)``, which is less unless all bad pages are alike. The roots, with the
+    normal quantile, make up for that.
 
     Examples
     --------
-    >>> estimated_cluster([0, 10, 100], [0, 8, 80], 3, 0.95).round(2)
-    array([3.  , 1.41, 1.27])
+    >>> estimated_cluster([0, 10, 100], [0, 8, 80], [0, 14, 140], 3, 0.95).round(2)
+    array([3.  , 1.46, 1.28])
     """
     unseen = -math.log1p(-confidence_level) * min(most / 11, 0.6)
-    return np.asarray((np.asarray(wrong) + unseen * most) / (np.asarray(bad) + unseen))
+    z = norm.ppf(confidence_level)
+    pages = np.asarray(bad) + unseen
+    counts = np.asarray(wrong) + unseen * most
+    spread = np.sqrt(np.asarray(squares) + unseen * most**2)
+    return np.asarray((counts + z * spread) / (pages + z * np.sqrt(pages)))
 
 
 def needed_pages(

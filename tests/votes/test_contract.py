@@ -160,10 +160,25 @@ def test_estimated_clusters_pass_no_oftener_than_stated(most, confidence):
             k, low, all_wrong = np.ogrid[:15, :10, :25]
             chance = binom.pmf(k, int(n), 0.005 * most / c) * poisson.pmf(low, 3)
             chance = chance * binom.pmf(all_wrong, k + low, whole)
-            wrong = k + low + all_wrong * (most - 1)
-            together = estimated_cluster(wrong, k + low, most, confidence)
+            seen = [k + low + all_wrong * (most**power - 1) for power in (1, 2)]
+            together = estimated_cluster(seen[0], k + low, seen[1], most, confidence)
             p_value = error_p_value(k, int(n), int(n) * most, together, 0.005)
             assert chance[p_value <= 1 - confidence].sum() <= 1 - confidence + 1e-3
+
+
+@pytest.mark.parametrize("most", [3, 20])
+@pytest.mark.parametrize("n", [2000, 20_000])
+def test_estimated_clusters_of_many_pages(most, n):
+    """Exactly: what helps on few pages, two or three unseen, does not on many."""
+    for whole in (0.05, 0.15, 0.5):
+        share = 0.005 * most / (1 + (most - 1) * whole)
+        ends = binom.ppf([1e-6, 1 - 1e-6], n, share).astype(int)
+        k, all_wrong = np.ogrid[ends[0] : ends[1] + 1, : ends[1] + 1]
+        chance = binom.pmf(k, n, share) * binom.pmf(all_wrong, k, whole)
+        seen = [k + all_wrong * (most**power - 1) for power in (1, 2)]
+        together = estimated_cluster(seen[0], k, seen[1], most, 0.95)
+        p_value = error_p_value(k, n, n * most, together, 0.005)
+        assert chance[p_value <= 0.05].sum() <= 0.05
 
 
 def test_curve_and_threshold():
@@ -183,11 +198,9 @@ def test_curve_and_threshold():
     assert contract.read_rate_.estimate == pytest.approx(taken.mean())
     assert contract.read_rate_.low < taken.mean() < contract.read_rate_.high
     assert (contract.n_pages_, contract.n_counts_) == (400, 1200)
-    wrong = ~correct
-    unseen = np.log(20) * 3 / 11
-    assert contract.clustering_ == pytest.approx(
-        (wrong.sum() + 3 * unseen) / (wrong.any(axis=1).sum() + unseen)
-    )
+    on_page = (~correct).sum(axis=1)
+    seen = on_page.sum(), (on_page > 0).sum(), (on_page**2).sum()
+    assert contract.clustering_ == estimated_cluster(*seen, 3, 0.95)
 
 
 @pytest.mark.parametrize("scale", [1.0, 30.0])
