@@ -40,6 +40,7 @@ _EXPORTS = {
     "sktally.form": ["TallyForm", "list_forms", "load_form"],
     "sktally.pages": ["learn_form", "list_pages", "read_page", "register_page"],
     "sktally.persist": ["load_model", "load_reader", "save_model"],
+    "sktally.report": ["write_report"],
     "sktally.tables": ["read_tallies", "read_to_store"],
     "sktally.totals": [
         "TranscriptionRiskPlan",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from sktally.cli._common import explain, put, say
+from sktally.cli._common import explain, listed, put, say
 
 __all__ = ["totals"]
 
@@ -48,8 +48,8 @@ def totals(
         check_table_path(out)
     found = vote_totals(
         store,
-        by=_listed(by),
-        fields=_listed(fields),
+        by=listed(by),
+        fields=listed(fields),
         stations=stations,
         station_by=station_by,
         registered=registered,
@@ -60,7 +60,3 @@ def totals(
     put([found.table], out)
     if len(found.fields) > 1:
         say(ranking(found))
-
-
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",")]
