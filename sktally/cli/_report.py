@@ -26,6 +26,9 @@ __all__ = ["report"]
 @click.option("--registered", help="Column of the voters of a station, a bound.")
 @click.option("--worst", default=12, show_default=True, help="Sheets to show.")
 @click.option("--no-images", is_flag=True, help="No pictures of sheets and boxes.")
+@click.option(
+    "--no-intervals", is_flag=True, help="None of totals: quick, with many sheets."
+)
 @click.option("--scans", is_flag=True, help="Hash scans and models anew, as `verify`.")
 @click.option("--dated", is_flag=True, help="Write down when the report was made.")
 @click.option("--run", type=int, help="Which run; by default the last read in.")
@@ -41,6 +44,7 @@ def report(
     registered: str | None,
     worst: int,
     no_images: bool,
+    no_intervals: bool,
     scans: bool,
     dated: bool,
     run: int | None,
@@ -65,6 +69,7 @@ def report(
         worst=worst,
         images=not no_images,
         title=title,
+        intervals=not no_intervals,
         scans=scans,
         dated=dated,
     )

@@ -14,7 +14,8 @@ from typing import Any
 import pandas as pd
 
 from sktally.exceptions import TallyError, TallyWarning
-from sktally.tables import Run, Store
+from sktally.tables import Run, Store, store_table
+from sktally.tables._origin import form_of
 from sktally.totals import Ranking, VoteTotals, ranking, vote_totals
 
 __all__ = ["Totals", "find_totals"]
@@ -65,28 +66,35 @@ def find_totals(
     stations: str | Path | pd.DataFrame | None = None,
     station_by: str = "stem",
     registered: str | None = None,
+    intervals: bool = True,
 ) -> Totals:
-    """Return totals of all sheets and, if asked for, by columns of their stations."""
+    """Return totals of all sheets and, if asked for, by columns of their stations.
+
+    Without intervals they are those of the table, whose probabilities are not known.
+    """
+    source: Store | pd.DataFrame = store
     how: dict[str, Any] = {
-        "run": run.id,
+        "run": run.id if intervals else None,
         "fields": fields,
         "stations": stations,
         "station_by": station_by,
         "registered": registered,
         "random_state": 0,
     }
+    if not intervals:
+        source, how["form"] = store_table(store, run), form_of(run)
     found: VoteTotals
     groups: pd.DataFrame | None = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", TallyWarning)
         try:
-            found = vote_totals(store, **how)
+            found = vote_totals(source, **how)
         except TallyError as error:
             if fields is not None or stations is not None or registered is not None:
                 raise  # the user's slip, to be mended
             return Totals(problem=str(error))
         if by:
-            groups = vote_totals(store, by=list(by), **how).table
+            groups = vote_totals(source, by=list(by), **how).table
     rank = None
     if found.draws is not None and len(found.fields) > 1:
         rank = ranking(found)

@@ -50,6 +50,7 @@ def write_report(
     worst: int = 12,
     images: bool = True,
     title: str | None = None,
+    intervals: bool = True,
     scans: bool = False,
     dated: bool = False,
 ) -> Path:
@@ -85,6 +86,9 @@ def write_report(
         Whether to cut boxes out of the scans, where these are still what was read.
     title : str, optional
         Of the report; by default the name of the form.
+    intervals : bool, default=True
+        Whether to draw intervals of the totals, which takes most of the time where
+        there are many sheets.
     scans : bool, default=False
         Whether to hash all scans, models and references anew, to see if they are what
         was read; the rows of the store are looked at in any case.
@@ -144,7 +148,11 @@ def write_report(
                 opened.run(run),
                 columns,
                 {"stations": stations, "station_by": station_by},
-                {"fields": fields, "registered": registered},
+                {
+                    "fields": fields,
+                    "registered": registered,
+                    "intervals": intervals,
+                },
                 {"n": worst, "images": images},
                 scans,
             )
