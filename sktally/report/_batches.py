@@ -17,7 +17,8 @@ from sktally.report._pages import Pages
 
 __all__ = ["Batches", "batch_names", "find_batches"]
 
-_BLOCKS = 10  # batches of pages in order of reading
+_BLOCKS = 10  # batches of pages in order of reading, at most
+_FEWEST = 20  # pages in each of them
 _SHOWN = 40
 
 
@@ -78,7 +79,9 @@ def batch_names(
 
 def _blocks(n: int, index: pd.Index) -> pd.Series:
     """Return blocks of sheets as "1 to 50", nearly equal."""
-    edges = np.linspace(0, n, min(_BLOCKS, max(n, 1)) + 1).round().astype(int)
+    edges = (
+        np.linspace(0, n, min(_BLOCKS, max(n // _FEWEST, 1)) + 1).round().astype(int)
+    )
     names = [f"{a + 1:,} to {b:,}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
     return pd.Series(np.repeat(np.array(names, object), np.diff(edges)), index)
 

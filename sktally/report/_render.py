@@ -67,6 +67,11 @@ def _decimal(value: Any, digits: int = 3) -> str:
     return _NOTHING if value is None or pd.isna(value) else f"{value:.{digits}f}"
 
 
+def _moment(time: str) -> str:
+    """Return a time in UTC as people write it."""
+    return time.replace("T", " ").replace("+00:00", " UTC")
+
+
 def _drawn(value: float) -> str:
     """Return a place in a drawing, with no more digits than can be seen."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
@@ -89,6 +94,7 @@ def _environment() -> jinja2.Environment:
         "at": _drawn,
         "many": many,
         "between": _between,
+        "moment": _moment,
         "rows": lambda table: table.to_dict("records"),
     }
     return made

@@ -46,8 +46,11 @@ def sentences(
 ) -> Iterator[str]:
     """Yield what a hurried reader should know."""
     n, read, unsure = len(pages.table), int(pages.read.sum()), int(pages.unsure.sum())
+    whole = f"{read:,} of {many(n, 'sheet')} {'was' if read == 1 else 'were'} read"
+    if read == n > 1:
+        whole = f"All {n:,} sheets were read"
     yield (
-        f"{read:,} of {many(n, 'sheet')} {'was' if read == 1 else 'were'} read"
+        whole
         + (
             f"; {unsure:,} of them hold{'s' * (unsure == 1)} a count that is in doubt"
             if unsure
@@ -57,9 +60,11 @@ def sentences(
     )
     sure, doubtful = _counts(counts)
     if sure + doubtful:
-        yield (
-            f"They hold {many(sure + doubtful, 'count')}, of which "
-            f"{doubtful:,} could not be read for sure."
+        held = f"They hold {many(sure + doubtful, 'count')}, "
+        yield held + (
+            f"of which {doubtful:,} could not be read for sure."
+            if doubtful
+            else "all of them read for sure."
         )
     if totals.rank is not None:
         yield f"{totals.rank}."

@@ -21,6 +21,7 @@ from sktally.report._people import find_people
 from sktally.report._provenance import find_provenance
 from sktally.report._reliability import find_reliability
 from sktally.report._render import render
+from sktally.report._shift import shift_notes
 from sktally.report._sums import find_sums
 from sktally.report._totals import find_totals
 from sktally.report._words import key_figures, sentences
@@ -176,12 +177,13 @@ def _found(
     notes = altered(store, scans=scans)
     pages, counts = gather_pages(store, run), field_counts(store, run)
     joined, stations = _joined(pages, **join)
-    batches = find_batches(pages, *batch_names(pages, by, joined))
+    what, batch = batch_names(pages, by, joined)
     groups = [] if by in ([name] for name in _BATCHES) else by
     totals = find_totals(store, run, by=groups, **votes, **join)
     sums, people = find_sums(store, run), find_people(store, run)
     right = find_reliability(store, run)
     notes += store_notes(store, run, pages, sums, right, people)
+    notes += shift_notes(store, run, pages, batch, right.audited)
     notes += [*station_notes(stations), *warned(totals.warned, stations)]
     return {
         "version": sktally.__version__,
@@ -191,7 +193,7 @@ def _found(
         "figures": list(key_figures(pages, counts, sums, right)),
         "status": _status(pages),
         "counts": counts,
-        "batches": batches,
+        "batches": find_batches(pages, what, batch),
         "totals": totals,
         "sums": sums,
         "people": people,
