@@ -45,16 +45,16 @@ def made_counts(n: int, form, rng: np.random.Generator) -> np.ndarray:
     return np.minimum(counts, 999)
 
 
-def sheet_rows(form, counts: np.ndarray, proba: np.ndarray, doubtful: bool) -> list:
-    """Return the rows of a sheet that was read."""
+def sheet_rows(form, counts: np.ndarray, proba: np.ndarray, n_doubtful: int) -> list:
+    """Return the rows of a sheet that was read, of which the first are in doubt."""
     rows = []
     for name, count, boxes in zip(form.field_names, counts.tolist(), proba):
         sure = float(boxes.max(axis=1).prod())
         row = {"field": name, "boxes": f"{count:03d}", "count": count, "message": ""}
         row |= {"confidence": sure, "tally_quality": sure, "status": "ok"}
         rows.append(row)
-    if doubtful:
-        rows[0] |= {"count": None, "status": "ambiguous", "message": "look at the page"}
+    for row in rows[:n_doubtful]:
+        row |= {"count": None, "status": "ambiguous", "message": "look at the page"}
     return rows
 
 
@@ -98,8 +98,8 @@ def make_store(path: Path, n: int, n_folders: int, seed: int) -> None:
                     record.rows = [{"field": f} | nothing for f in form.field_names]
                 else:
                     record.proba = made_proba(counts[i], rng)
-                    doubtful = i < _REAL or i % 50 == 49
-                    record.rows = sheet_rows(form, counts[i], record.proba, doubtful)
+                    n_doubtful = form.n_fields if i < _REAL else int(i % 50 == 49)
+                    record.rows = sheet_rows(form, counts[i], record.proba, n_doubtful)
                 records.append(record)
             store.add_pages(run, session, records)
         audited = [i for i in range(0, n, 10) if i % 200 != 199]

@@ -19,7 +19,7 @@ __all__ = ["Batches", "batch_names", "find_batches"]
 
 _BLOCKS = 10  # batches of pages in order of reading, at most
 _FEWEST = 20  # pages in each of them
-_SHOWN = 40
+_SHOWN = 200
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ def batch_names(
         return ", ".join(by), parts.agg(", ".join, axis=1)
     if list(by) == ["day"]:
         return "day of reading", table["read_at"].str[:10]
-    folders = table["file"].map(lambda file: str(PurePath(file).parent))
+    near = len(pages.folder)
+    folders = table["file"].map(lambda file: str(PurePath(file[near:]).parent))
     if list(by) == ["folder"] or (not by and folders.nunique() > 1):
         return "folder", folders
     if by:

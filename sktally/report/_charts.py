@@ -20,6 +20,7 @@ _ROW = 24.0
 _LETTER = 6.6  # width of one, about
 _LONGEST = 24  # letters of a name
 _SIDE = 320.0
+_TOP = 26.0  # of the square of a reliability diagram
 
 
 def segments(parts: Sequence[tuple[str, int, str]]) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def reliability(curve: pd.DataFrame) -> dict[str, Any]:
         return edge + room * (value - bottom) / (1 - bottom)
 
     def up(value: float) -> float:
-        return 10 + room - room * (max(value, bottom) - bottom) / (1 - bottom)
+        return _TOP + room - room * (max(value, bottom) - bottom) / (1 - bottom)
 
     points = [
         {
@@ -117,6 +118,7 @@ def reliability(curve: pd.DataFrame) -> dict[str, Any]:
     return {
         "side": _SIDE,
         "edge": edge,
+        "top": _TOP,
         "room": room,
         "points": points,
         "x": [(right(value), text) for value, text in ticks],

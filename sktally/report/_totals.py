@@ -14,13 +14,14 @@ from typing import Any
 import pandas as pd
 
 from sktally.exceptions import TallyError, TallyWarning
-from sktally.tables import Run, Store, store_table
+from sktally.tables import Run, Store, store_parts
 from sktally.tables._origin import form_of
 from sktally.totals import Ranking, VoteTotals, ranking, vote_totals
 
 __all__ = ["Totals", "find_totals"]
 
 _SHOWN = 200  # rows by group
+_COLUMNS = ["file", "page", "field", "boxes", "final"]
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def find_totals(
         "random_state": 0,
     }
     if not intervals:
-        source, how["form"] = store_table(store, run), form_of(run)
+        parts = [part[_COLUMNS] for part in store_parts(store, run)]
+        source, how["form"] = pd.concat(parts, ignore_index=True), form_of(run)
     found: VoteTotals
     groups: pd.DataFrame | None = None
     with warnings.catch_warnings(record=True) as caught:

@@ -68,6 +68,10 @@ def sentences(
         )
     if totals.rank is not None:
         yield f"{totals.rank}."
+    elif totals.table is not None and len(totals.table) > 1:
+        first, second = totals.table.nlargest(2, "total").to_dict("records")
+        margin = first["total"] - second["total"]
+        yield f"{first['field']} leads {second['field']} by {margin:,} votes as read."
     if sums.parts and sums.n_broken:
         clerk, machine = (int(sums.table[name].sum()) for name in ("clerk", "machine"))
         whose = (

@@ -103,11 +103,14 @@ def worst_read(
 
 
 def worst_unread(
-    store: Store, run: Run, pages: Pages, n: int, *, images: bool
+    store: Store, run: Run, pages: Pages, n: int, *, n_images: int
 ) -> list[Sheet]:
-    """Return sheets that were not read, the first of them."""
+    """Return the first sheets that were not read, some of them with pictures."""
     rows = pages.table[~pages.read].head(n)
-    return [_sheet(store, run, row, images) for _, row in rows.iterrows()]
+    return [
+        _sheet(store, run, row, i < n_images)
+        for i, (_, row) in enumerate(rows.iterrows())
+    ]
 
 
 def _sheet(store: Store, run: Run, row: pd.Series, images: bool) -> Sheet:

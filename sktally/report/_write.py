@@ -34,7 +34,7 @@ __all__ = ["write_report"]
 
 _ENDINGS = (".html", ".htm")
 _MOST_WORST = 200
-_UNREAD = 100  # listed
+_UNREAD, _SEEN = 100, 8  # sheets not read, listed and shown
 _BATCHES = ("folder", "day")
 
 
@@ -199,7 +199,13 @@ def _found(
         "people": people,
         "reliability": right,
         "worst": worst_read(store, run, pages, **worst),
-        "unread": worst_unread(store, run, pages, _UNREAD, images=False),
+        "unread": worst_unread(
+            store,
+            run,
+            pages,
+            _UNREAD,
+            n_images=min(worst["n"], _SEEN) if worst["images"] else 0,
+        ),
         "n_unread": int((~pages.read).sum()),
         "folder": pages.folder,
         "images": worst["images"],
