@@ -103,8 +103,8 @@ def _environment() -> jinja2.Environment:
 def render(*, folder: str, **found: Any) -> str:
     """Return the report; names of files in a folder are written without it."""
 
-    def short(name: str) -> str:
-        return name.removeprefix(folder)
+    def short(name: object) -> str:
+        return str(name).removeprefix(folder)
 
     text = (
         _environment()

@@ -28,11 +28,13 @@ from sktally.report._words import key_figures, sentences
 from sktally.report._worst import worst_read, worst_unread
 from sktally.tables import Run, StationReport, Store
 from sktally.tables._circumstances import now
+from sktally.tables._show import as_written
 from sktally.tables._stations import match_stations
 
 __all__ = ["write_report"]
 
 _ENDINGS = (".html", ".htm")
+_PARTIAL = ".partial"  # ending of a report that is being written
 _MOST_WORST = 200
 _UNREAD, _SEEN = 100, 8  # sheets not read, listed and shown
 _BATCHES = ("folder", "day")
@@ -143,7 +145,7 @@ def write_report(
     columns = [by] if isinstance(by, str) else list(by or ())
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
         _check_apart(opened, out)
-        with opened.reading():
+        with as_written(opened), opened.reading():
             found = _found(
                 opened,
                 opened.run(run),
@@ -250,7 +252,15 @@ def _check_name(out: Path) -> None:
             f"{out}: expected a name that ends in .html, got "
             f"{out.suffix or 'no ending'!r}"
         )
-    if out.is_dir():
+    try:
+        folder = out.is_dir()
+        out.with_name(out.name + _PARTIAL).exists()
+    except (OSError, ValueError) as error:
+        raise TallyError(
+            f"{out!s:.200}: expected a name that a file can have, got another "
+            f"({getattr(error, 'strerror', None) or error})"
+        ) from None
+    if folder:
         raise TallyError(f"{out}: expected the name of a file, got that of a folder")
     if not out.absolute().parent.is_dir():
         raise TallyError(
@@ -275,14 +285,15 @@ def _check_apart(store: Store, out: Path) -> None:
 
 
 def _write(text: str, out: Path) -> None:
-    partial = out.with_name(out.name + ".partial")
+    partial = out.with_name(out.name + _PARTIAL)
     try:
         partial.write_text(text, encoding="utf-8", newline="\n")
         partial.replace(out)
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise TallyError(
-            f"{out}: cannot be written ({error.strerror or error}); choose a folder "
-            "that may be written to"
+            f"{out!s:.200}: cannot be written ({reason}); choose another name, in a "
+            "folder that may be written to"
         ) from None
     finally:
         partial.unlink(missing_ok=True)

@@ -290,6 +290,7 @@ def test_a_store_of_version_1_is_reported(tmp_path, parsed):
         ("report.txt", "expected a name that ends in .html, got '.txt'"),
         ("report", "expected a name that ends in .html, got 'no ending'"),
         ("folder.html", "expected the name of a file, got that of a folder"),
+        (f"{'x' * 251}.html", "expected a name that a file can have, got another"),
         ("gone/report.html", "there is no folder .*gone; make it first"),
     ],
 )
