@@ -12,6 +12,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from sktally.report._charts import bars, ends, reliability, segments
 from sktally.report._notes import many
 from sktally.report._words import percent
 
@@ -87,6 +88,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    marks = {"bars": bars, "ends": ends, "segments": segments}
+    made.globals["charts"] = marks | {"reliability": reliability}
     made.filters |= {
         "whole": _whole,
         "share": _share,

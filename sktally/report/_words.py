@@ -66,12 +66,22 @@ def sentences(
             if doubtful
             else "all of them read for sure."
         )
+    yield from _of_totals(totals)
+    yield from _of_checks(sums, reliability)
+
+
+def _of_totals(totals: Totals) -> Iterator[str]:
+    """Yield who leads."""
     if totals.rank is not None:
         yield f"{totals.rank}."
     elif totals.table is not None and len(totals.table) > 1:
         first, second = totals.table.nlargest(2, "total").to_dict("records")
         margin = first["total"] - second["total"]
         yield f"{first['field']} leads {second['field']} by {margin:,} votes as read."
+
+
+def _of_checks(sums: Sums, reliability: Reliability) -> Iterator[str]:
+    """Yield what the sums of sheets, and audits, say."""
     if sums.parts and sums.n_broken:
         clerk, machine = (int(sums.table[name].sum()) for name in ("clerk", "machine"))
         whose = (

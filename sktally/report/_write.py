@@ -14,7 +14,6 @@ import sktally
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
 from sktally.report._batches import batch_names, find_batches
-from sktally.report._charts import bars, ends, reliability, segments
 from sktally.report._notes import altered, station_notes, store_notes, warned
 from sktally.report._pages import Pages, field_counts, gather_pages
 from sktally.report._people import find_people
@@ -187,6 +186,7 @@ def _found(
     notes += store_notes(store, run, pages, sums, right, people)
     notes += shift_notes(store, run, pages, batch, right.audited)
     notes += [*station_notes(stations), *warned(totals.warned, stations)]
+    n_images = min(worst["n"], _SEEN) if worst["images"] else 0
     return {
         "version": sktally.__version__,
         "provenance": find_provenance(store, run),
@@ -201,22 +201,10 @@ def _found(
         "people": people,
         "reliability": right,
         "worst": worst_read(store, run, pages, **worst),
-        "unread": worst_unread(
-            store,
-            run,
-            pages,
-            _UNREAD,
-            n_images=min(worst["n"], _SEEN) if worst["images"] else 0,
-        ),
+        "unread": worst_unread(store, run, pages, _UNREAD, n_images=n_images),
         "n_unread": int((~pages.read).sum()),
         "folder": pages.folder,
         "images": worst["images"],
-        "charts": {
-            "bars": bars,
-            "ends": ends,
-            "reliability": reliability,
-            "segments": segments,
-        },
     }
 
 
