@@ -39,13 +39,13 @@ class Election:
     """One election: `paper` and `read` have a row for each sheet.
 
     `read` has the voters registered, the region and the income of the place beside
-    what the machine read. `upper` is the column of the most a count can be, if that
-    is to be used.
+    what the machine read. `registered` is the column of the most a count can be, if
+    that is to be used.
     """
 
     paper: pd.DataFrame
     read: pd.DataFrame
-    upper: str | None
+    registered: str | None
 
 
 @dataclass(frozen=True)
@@ -58,13 +58,13 @@ class Setting:
     n_sheets: int = 1000
     n_audited: int = 200
     batch: int = 25
-    upper: str | None = "voters"
+    registered: str | None = "voters"
 
     def __str__(self) -> str:
         return (
             f"{self.accuracy:.1%} of counts right, margin {self.margin:.0%}, "
             f"{self.design} draw of {self.n_audited} out of {self.n_sheets} sheets"
-            + ("" if self.upper else ", voters unknown")
+            + ("" if self.registered else ", voters unknown")
         )
 
 
@@ -83,7 +83,7 @@ def elections(setting: Setting, n: int, faults: np.ndarray, rng: np.random.Gener
         read = _count(np.where(luck < factor * chance, other, cells))
         unread = rng.random(doubt.shape) < 0.01 * doubt
         for i in range(len(read)):
-            yield Election(*_tables(made, read[i], unread[i], i), setting.upper)
+            yield Election(*_tables(made, read[i], unread[i], i), setting.registered)
 
 
 def _paper(setting: Setting, n: int, rng: np.random.Generator) -> dict:

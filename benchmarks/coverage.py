@@ -45,7 +45,7 @@ OF = [
 SLOPES = {"slope of ana's share": "linear", "slope of ana's winning": "logistic"}
 SETTINGS = [
     Setting(0.90, 0.05, "simple"),
-    Setting(0.97, 0.05, "simple", upper=None),
+    Setting(0.97, 0.05, "simple", registered=None),
     Setting(0.97, 0.01, "simple"),
     Setting(0.97, 0.10, "stratified"),
     Setting(0.97, 0.05, "unequal", n_audited=150),
@@ -88,7 +88,7 @@ def slopes(election: Election, audit: AuditDraw) -> pd.DataFrame:
 
 def from_audit(election: Election, audit: AuditDraw) -> dict[str, Ends]:
     """Put the machine right by the audit; then leave the machine out."""
-    options = {"of": OF, "upper": election.upper, "audit_only": True}
+    options = {"of": OF, "registered": election.registered, "audit_only": True}
     table = pd.concat(
         [
             estimate(audit, election.read, **options),
@@ -253,7 +253,7 @@ def main() -> None:
         started = time.perf_counter()
         table = simulate(setting, args.elections, faults, args.seed + i)
         widest = show(table)
-        if setting.accuracy == 0.97 and setting.upper:
+        if setting.accuracy == 0.97 and setting.registered:
             print(
                 f"  widest of totals, shares and turnout: {widest:.2f} of the audit's"
             )

@@ -10,7 +10,7 @@ import numpy as np
 from common import arguments, print_versions
 
 from sktally import RegistrationError, load_form, read_page
-from sktally.pages._reference import _GATE, _like_shifts, register_by_reference
+from sktally.pages._reference import _GATE, like_shifts, register_by_reference
 from sktally.pages._snap import snap_fields
 
 args = arguments(__doc__)
@@ -27,7 +27,7 @@ for number in range(121, 251, 2):
         print(f"{path.name}: {error}")
         continue
     in_place.append(snap_fields(page, form, found.homography)[1].min())
-    for shift in _like_shifts(form):
+    for shift in like_shifts(form):
         one_off.append(snap_fields(page, form, found.homography @ shift)[1].min())
 print(f"worst field of a page; gate {_GATE}")
 for name, scores in (("in place", in_place), ("one off", one_off)):

@@ -36,7 +36,7 @@ audit = draw.with_readings(paper.loc[draw.names])  # here people make no mistake
 # above 999; where the voters registered at each station are known, give those.
 parties = ["01", "02", "03"]
 of = [*parties, share("02", parties), difference("02", "03", among=parties)]
-table = estimate(audit, read, of=of, upper=999, audit_only=True)
+table = estimate(audit, read, of=of, registered=999, audit_only=True)
 print(table.round(3).T)
 
 # %%

@@ -10,20 +10,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sktally.exceptions import TallyError
+from sktally.exceptions import ModelFormatError, TallyError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from sktally.votes import DigitCalibrator
 
 __all__ = [
     "INTERRUPTED",
     "NOT_ALL_READ",
     "USAGE",
     "WRONG",
+    "calibrator_option",
     "check_stations",
     "explain",
     "joined",
     "listed",
+    "loaded_calibrator",
     "number",
     "progress_bar",
     "put",
@@ -34,6 +38,32 @@ NOT_ALL_READ = 3
 USAGE = 2
 WRONG = 1
 INTERRUPTED = 130
+
+
+calibrator_option = click.option(
+    "--calibrator",
+    metavar="MODEL",
+    help="Saved reader that was calibrated, or saved DigitCalibrator: makes the "
+    "probabilities of the store what they are worth. Default: as they were read.",
+)
+
+
+def loaded_calibrator(path: str | None) -> DigitCalibrator | None:
+    """Return what makes probabilities true, from a file, if one is named."""
+    if path is None:
+        return None
+    from sktally.persist import load_model
+    from sktally.votes import DigitCalibrator
+
+    model: Any = load_model(path)
+    votes = model[-1] if hasattr(model, "steps") else model
+    found = getattr(votes, "calibrator_", votes)
+    if not isinstance(found, DigitCalibrator) or not hasattr(found, "temperature_"):
+        raise ModelFormatError(
+            f"{path}: expected a reader that was calibrated, or a DigitCalibrator, got "
+            f"{type(found).__name__}; call calibrate before save_model"
+        )
+    return found
 
 
 def explain(command: Callable) -> Callable:

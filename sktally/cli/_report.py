@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from sktally.cli._common import explain, listed, say
+from sktally.cli._common import (
+    calibrator_option,
+    explain,
+    listed,
+    loaded_calibrator,
+    say,
+)
 
 __all__ = ["report"]
 
@@ -24,6 +30,7 @@ __all__ = ["report"]
 )
 @click.option("--fields", help="Parties, such as 01,02; by default all but sums.")
 @click.option("--registered", help="Column of the voters of a station, a bound.")
+@calibrator_option
 @click.option("--worst", default=12, show_default=True, help="Sheets to show.")
 @click.option("--no-images", is_flag=True, help="No pictures of sheets and boxes.")
 @click.option(
@@ -42,6 +49,7 @@ def report(
     station_by: str,
     fields: str | None,
     registered: str | None,
+    calibrator: str | None,
     worst: int,
     no_images: bool,
     no_intervals: bool,
@@ -49,11 +57,11 @@ def report(
     dated: bool,
     run: int | None,
 ) -> None:
-    """Show what STORE holds as one HTML file, to be read, printed and handed on.
+    """Show what STORE holds as one HTML file.
 
-    Sheets and counts by status, totals with intervals, sums that do not hold, quality
-    by batch, reliability where audits tell, the worst sheets with their boxes, and
-    where it all comes from. It opens offline.
+    To be read, printed and handed on: sheets and counts by status, totals with
+    intervals, sums that do not hold, quality by batch, reliability where audits tell,
+    the worst sheets with their boxes, and where it all comes from. It opens offline.
     """
     from sktally.report import write_report
 
@@ -66,6 +74,7 @@ def report(
         station_by=station_by,
         fields=listed(fields),
         registered=registered,
+        calibrator=loaded_calibrator(calibrator),
         worst=worst,
         images=not no_images,
         title=title,

@@ -10,8 +10,10 @@ import click
 from sktally.cli._common import (
     INTERRUPTED,
     WRONG,
+    calibrator_option,
     explain,
     joined,
+    loaded_calibrator,
     number,
     progress_bar,
     put,
@@ -53,17 +55,24 @@ def status(store: str) -> None:
 @click.option(
     "--from-audits", is_flag=True, help="Learn that from sheets that audits have read."
 )
+@calibrator_option
 @_RUN
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 @explain
 def reconcile(
-    store: str, slips: str | None, from_audits: bool, run: int | None, quiet: bool
+    store: str,
+    slips: str | None,
+    from_audits: bool,
+    calibrator: str | None,
+    run: int | None,
+    quiet: bool,
 ) -> None:
     """Read counts once more, given the sums of the form.
 
     What was read stays; `export` shows both, and the final count. The same command
-    goes on where it ended, and adds pages that were read since; other slips make a
-    reconciliation of their own.
+    goes on where it ended, and adds pages that were read since; other slips or another
+    calibrator make a reconciliation of their own. STORE keeps probabilities as the
+    network gave them: only --calibrator makes them true.
     """
     from sktally.tables import Reconciliation, reconcile_store
 
@@ -77,7 +86,13 @@ def reconcile(
             bar.update(told.done - bar.n)
 
         try:
-            told = reconcile_store(store, slips=given, run=run, progress=show)
+            told = reconcile_store(
+                store,
+                slips=given,
+                run=run,
+                calibrator=loaded_calibrator(calibrator),
+                progress=show,
+            )
         except KeyboardInterrupt:  # sheets under way are lost
             say("stopped; the same command goes on")
             sys.exit(INTERRUPTED)

@@ -1,12 +1,20 @@
-"""The verb ``totals``: totals of parties, with intervals, from a store."""
+"""The verbs ``totals`` and ``review``: what a store adds up to, what to look at."""
 
 from __future__ import annotations
 
 import click
 
-from sktally.cli._common import explain, listed, put, say
+from sktally.cli._common import (
+    calibrator_option,
+    explain,
+    listed,
+    loaded_calibrator,
+    number,
+    put,
+    say,
+)
 
-__all__ = ["totals"]
+__all__ = ["review", "totals"]
 
 
 @click.command()
@@ -18,8 +26,11 @@ __all__ = ["totals"]
     "--station-by", default="stem", show_default=True, help="As --by of `export`."
 )
 @click.option("--registered", help="Column of the voters of a station, a bound.")
+@calibrator_option
 @click.option("--draws", default=1000, show_default=True, help="Draws of each sheet.")
-@click.option("--level", default=0.95, show_default=True, help="Of the intervals.")
+@click.option(
+    "--confidence-level", default=0.95, show_default=True, help="Of the intervals."
+)
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
 @explain
@@ -30,8 +41,9 @@ def totals(
     stations: str | None,
     station_by: str,
     registered: str | None,
+    calibrator: str | None,
     draws: int,
-    level: float,
+    confidence_level: float,
     seed: int,
     out: str | None,
 ) -> None:
@@ -53,10 +65,80 @@ def totals(
         stations=stations,
         station_by=station_by,
         registered=registered,
+        calibrator=loaded_calibrator(calibrator),
         n_draws=draws,
-        level=level,
+        confidence_level=confidence_level,
         random_state=seed,
     )
     put([found.table], out)
     if len(found.fields) > 1:
         say(ranking(found))
+
+
+@click.command()
+@click.argument("store", type=click.Path())
+@click.option("--fields", help="Whose votes count, such as 01,02; by default all do.")
+@click.option("--stations", help="CSV with a column `station` and any others.")
+@click.option(
+    "--station-by", default="stem", show_default=True, help="As --by of `export`."
+)
+@click.option("--registered", help="Column of the voters of a station.")
+@calibrator_option
+@click.option(
+    "--page-seconds", default=10.0, show_default=True, help="Work for a page, and"
+)
+@click.option(
+    "--field-seconds", default=4.0, show_default=True, help="for each of its fields."
+)
+@click.option("--pages", type=int, help="The first so many pages only.")
+@click.option(
+    "--votes-left", type=float, help="Only until so few votes are expected wrong."
+)
+@click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
+@explain
+def review(
+    store: str,
+    fields: str | None,
+    stations: str | None,
+    station_by: str,
+    registered: str | None,
+    calibrator: str | None,
+    page_seconds: float,
+    field_seconds: float,
+    pages: int | None,
+    votes_left: float | None,
+    out: str | None,
+) -> None:
+    """List the pages that people should look at first.
+
+    Of STORE, first those on which a second of work is expected to mend the most votes.
+    Columns: file, page; fields that nobody has decided yet; votes and counts on the
+    page that are expected to be wrong; seconds it takes; votes_per_hour; votes_left,
+    expected to be wrong still once this page and all before it are right.
+    """
+    from sktally.tables import check_table_path
+    from sktally.totals import review_order
+
+    if out is not None:
+        check_table_path(out)
+    named = listed(fields)
+    plan = review_order(
+        store,
+        stations=stations,
+        station_by=station_by,
+        registered=registered,
+        weights=None if named is None else dict.fromkeys(named, 1.0),
+        page_seconds=page_seconds,
+        field_seconds=field_seconds,
+        calibrator=loaded_calibrator(calibrator),
+    )
+    n = len(plan.pages) if pages is None else max(min(pages, len(plan.pages)), 0)
+    if votes_left is not None:
+        n = min(n, plan.stop_after(votes_left=votes_left))
+    left = plan.curve["votes_left"].to_numpy()
+    put([plan.pages.assign(votes_left=left[1:]).head(n)], out)
+    hours = plan.curve["seconds"][n] / 3600
+    say(
+        f"{number(n, 'page')} of {len(plan.pages)}, {hours:.1f} hours: of "
+        f"{left[0]:,.0f} votes expected to be wrong {left[n]:,.0f} are left"
+    )

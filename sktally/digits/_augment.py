@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from sktally._validate import check_range
 from sktally.digits._defects import compressed, shaded
+from sktally.digits._places import affine_places, bicubic_weights
 from sktally.exceptions import TallyError
 
 __all__ = ["PRESETS", "Augmentation", "augment_cells", "make_augmentation"]
@@ -173,17 +174,16 @@ class Augmentation:
         slant = torch.deg2rad(_even(x, -self.shear, self.shear)).view(n).tan()
         most = math.log1p(self.zoom)
         size = _even(x, -most, most).view(n).exp()
-        cos, sin = turn.cos() / size, turn.sin() / size
-        theta = torch.empty(n, 2, 3, device=x.device)
-        # in units of half a side, as grid_sample counts; pixels stay square
-        theta[:, 0, 0], theta[:, 0, 1] = cos, (cos * slant - sin) * height / width
-        theta[:, 1, 0], theta[:, 1, 1] = sin * width / height, sin * slant + cos
-        theta[:, :, 2] = (torch.rand(n, 2, device=x.device) * 4 - 2) * self.shift
-        grid = functional.affine_grid(theta, [n, 1, height, width], align_corners=False)
+        move = (torch.rand(n, 2, device=x.device) * 4 - 2) * self.shift
+        grid = affine_places(x, turn, slant, size, move)
         if self.elastic:
             # knots four to a side: waves as long as a digit's bows
             knots = torch.randn(n, 2, 4, 4, device=x.device) * (2 * self.elastic)
-            field = _bicubic(height, x.device) @ knots @ _bicubic(width, x.device).T
+            field = (
+                bicubic_weights(height, x.device)
+                @ knots
+                @ bicubic_weights(width, x.device).T
+            )
             grid = grid + field.permute(0, 2, 3, 1)
         return grid
 
@@ -226,15 +226,6 @@ def _blurred(x: torch.Tensor) -> torch.Tensor:
         a, b, c, d, e = _shifted(x, dim, 2)
         x = (a + e).add_(b + d, alpha=4).add_(c, alpha=6).div_(16)
     return x
-
-
-def _bicubic(side: int, device) -> torch.Tensor:
-    """Return the weights ``(side, 4)`` of four knots in the pixels between them."""
-    knots = torch.eye(4, device=device).view(1, 4, 4, 1)
-    pixels = functional.interpolate(
-        knots, (side, 1), mode="bicubic", align_corners=True
-    )
-    return pixels.view(4, side).T
 
 
 def _line(x: torch.Tensor, probability: float, *, across: bool) -> torch.Tensor:

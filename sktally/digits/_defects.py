@@ -10,7 +10,14 @@ import math
 
 import torch
 
-__all__ = ["coded", "compressed", "jpeg_quality", "quantisation_table", "shaded"]
+__all__ = [
+    "coded",
+    "compressed",
+    "in_shadow",
+    "jpeg_quality",
+    "quantisation_table",
+    "shaded",
+]
 
 #: Steps for luminance, of an ordinary quality ("50"): ITU-T T.81 (1992), Table K.1.
 _LUMINANCE = (
@@ -37,8 +44,17 @@ def shaded(x: torch.Tensor, most: float) -> torch.Tensor:
     paper loses most and the darkest ink nothing. With ink above paper that is a
     plateau of d times the darkest ink, on which strokes stand lower.
     """
-    n, _, height, width = x.shape
-    draws = torch.rand(4, n, 1, 1, 1, device=x.device)
+    draws = torch.rand(4, len(x), 1, 1, 1, device=x.device)
+    return in_shadow(x, draws[:3], draws[3] * most)
+
+
+def in_shadow(x: torch.Tensor, draws: torch.Tensor, depth) -> torch.Tensor:
+    """Return images with a shadow of a given depth, in [0, 1].
+
+    Three draws in [0, 1] for each image, ``(3, n, 1, 1, 1)``, say in which direction
+    the edge lies, where, and how soft it is.
+    """
+    height, width = x.shape[2:]
     down = torch.linspace(-0.5, 0.5, height, device=x.device).view(1, 1, -1, 1)
     right = torch.linspace(-0.5, 0.5, width, device=x.device).view(1, 1, 1, -1)
     angle = draws[0] * (2 * math.pi)
@@ -46,7 +62,6 @@ def shaded(x: torch.Tensor, most: float) -> torch.Tensor:
     # the edge meets the cell: 0.8 of the way from its middle to its farthest corner
     place = (draws[1] * 2 - 1) * 0.4 * (cos.abs() + sin.abs())
     softness = 0.01 + 0.09 * draws[2]  # of the side: from sharp to half a cell
-    depth = draws[3] * most
     mask = ((right * cos + down * sin - place) / softness).sigmoid()
     return torch.lerp(x, _blackest(x).expand_as(x), (mask * depth).expand_as(x))
 

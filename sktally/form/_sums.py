@@ -31,18 +31,19 @@ def sum_problems(
             if name not in known:
                 yield (
                     f"sums.{total}: no field {name!r}; fields are "
-                    f"{', '.join(field_names)}"
+                    f"{', '.join(map(str, field_names))}"
                 )
         if total in parts or not parts or len({*parts}) < len(parts):
             yield (
                 f"sums.{total}: needs parts other than itself, each once, got "
-                f"{', '.join(parts) or 'none'}"
+                f"{', '.join(map(str, parts)) or 'none'}"
             )
             return
     try:
         TopologicalSorter(sums).prepare()
     except CycleError as error:
         yield (
-            f"sums: a sum cannot be a part of its own parts, as in "
-            f"{' of '.join(reversed(error.args[1]))}; leave one of these sums out"
+            "sums: a sum cannot be a part of its own parts, as in "
+            f"{' of '.join(map(str, reversed(error.args[1])))}; leave one of these "
+            "sums out"
         )

@@ -5,4 +5,37 @@ from what it predicted, `plot` draws again elsewhere, ``ax_`` and ``figure_`` ho
 was drawn. matplotlib is imported when something is drawn, and not before.
 """
 
-__all__: list[str] = []
+from sktally.inspection._confusion import ConfusionCropsDisplay
+from sktally.inspection._contact_sheet import CellsDisplay
+from sktally.inspection._feature_maps import FeatureMapsDisplay
+from sktally.inspection._filters import FiltersDisplay
+from sktally.inspection._misread import MisreadDisplay
+from sktally.inspection._read_cells import ReadCells
+from sktally.inspection._read_rate import ReadRateDisplay
+from sktally.inspection._registration import RegistrationDisplay
+from sktally.inspection._reliability import ReliabilityDisplay
+from sktally.inspection._saliency import saliency
+from sktally.inspection._saliency_display import SaliencyDisplay
+from sktally.inspection._stress import stress_curves
+from sktally.inspection._stress_display import StressDisplay
+from sktally.inspection._totals import PerTallyDisplay, VoteShareDisplay
+from sktally.inspection._training import TrainingDisplay
+
+__all__ = [
+    "CellsDisplay",
+    "ConfusionCropsDisplay",
+    "FeatureMapsDisplay",
+    "FiltersDisplay",
+    "MisreadDisplay",
+    "PerTallyDisplay",
+    "ReadCells",
+    "ReadRateDisplay",
+    "RegistrationDisplay",
+    "ReliabilityDisplay",
+    "SaliencyDisplay",
+    "StressDisplay",
+    "TrainingDisplay",
+    "VoteShareDisplay",
+    "saliency",
+    "stress_curves",
+]

@@ -32,7 +32,7 @@ from sktally.pages._registration import (
 )
 from sktally.pages._snap import snap_fields
 
-__all__ = ["register_by_reference"]
+__all__ = ["like_shifts", "register_by_reference"]
 
 # Between the worst field of pages in place, and of pages taken one row, column or box
 # off (benchmarks/one_off.py, pages 121-250 of indonesia-2024). Other forms score less.
@@ -174,7 +174,7 @@ def _starts(
             pairs = pairs[~agree]
         if size == WORKING_SIZE:
             for start in found[:1]:
-                for shift in _like_shifts(form):
+                for shift in like_shifts(form):
                     yield _Start(start.homography @ shift, start.agree), 0
     for turn in (0, 180, 90, 270):
         turned, back = turn_page(page, turn)
@@ -192,7 +192,7 @@ def _share_in_view(page: np.ndarray, form: TallyForm, homography: np.ndarray) ->
     return float(inside.all(axis=-1).mean())
 
 
-def _like_shifts(form: TallyForm) -> list[np.ndarray]:
+def like_shifts(form: TallyForm) -> list[np.ndarray]:
     """Return moves by one row, column or box after which the form looks alike."""
     boxes = [np.array(field.rectangles) for field in form.fields]
     pairs = [(own[:1], own[1:2]) for own in boxes if len(own) > 1]

@@ -18,10 +18,10 @@ from sktally.exceptions import (
     RegistrationError,
     TallyWarning,
 )
-from sktally.form import TallyForm, load_form
+from sktally.form import TallyField, TallyForm, load_form
 from sktally.pages._attempt import Attempt
 from sktally.pages._locate import locate_form
-from sktally.pages._reference import register_by_reference
+from sktally.pages._reference import like_shifts, register_by_reference
 from sktally.pages._registration import AnchorHit, Registration
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
@@ -151,6 +151,7 @@ def register_page(
         best = _break_tie(form, attempts)
         quads, field_scores = _snap(views, form, best.homography)
         _check_boxes(form, quads, field_scores, image.shape)
+        _check_steps(views, form, best.homography, field_scores)
     except RegistrationError as error:
         error.anchors = _hits(form, attempts[0])
         raise
@@ -214,7 +215,11 @@ def _check_anchors(form: TallyForm, best: Attempt, min_score: float) -> None:
     scores = sorted((hit.score for hit in _hits(form, best)), reverse=True)
     good = sum(score >= min_score for score in scores)
     listed = ", ".join(f"{score:.2f}" for score in scores[:8])
-    in_place = "" if good < 3 else ", but not where the form has them"
+    in_place = ""
+    if good >= 3:
+        in_place = (
+            ", but not where the form has them: cut off, mirrored, or another form"
+        )
     raise RegistrationError(
         f"{good} of {len(scores)} anchors found{in_place} (best scores {listed}; "
         f"needed {min_score:.2f}). {_hint(form)}"
@@ -302,3 +307,39 @@ def _check_boxes(
             "the box frames of the fields are not where the anchors would have them "
             f"(scores {listed}; needed {_FRAMES:.2f} in most). {_hint(form)}"
         )
+
+
+def _check_steps(
+    page: Views, form: TallyForm, homography: np.ndarray, scores: np.ndarray
+) -> None:
+    """Refuse a page whose frames fit better one box, row or column further on."""
+    doubtful = scores < SHARP  # never where nothing is framed
+    if not doubtful.any():
+        return
+    framed = np.isfinite(scores)
+    for shift in like_shifts(form):
+        onto = homography @ shift
+        _, there = snap_fields(page, form, onto, reach=_FAR_REACH, step=_STEP)
+        off = np.array([_is_step(field, shift[:2, 2]) for field in form.fields]) & (
+            there >= np.maximum(scores + 2 * _GAIN, SHARP)
+        )
+        if np.median(there[framed] - scores[framed]) > _GAIN or (off & doubtful).any():
+            worst = int(np.nanargmax(there - scores))
+            x, y = shift[:2, 2].round().astype(int).tolist()
+            raise FormMismatchError(
+                f"the box frames of field {form.fields[worst].name!r} fit better "
+                f"{x:+d}, {y:+d} form units (x, y) from where the anchors have it "
+                f"({there[worst]:.2f} against {scores[worst]:.2f}), one box or row "
+                f"off. Is each anchor of form {form.name!r} measured where it is "
+                "printed? "
+                f"{_hint(form)}"
+            )
+
+
+def _is_step(field: TallyField, move: np.ndarray) -> bool:
+    """Tell whether a move leads from one box of a field to the next."""
+    boxes = np.array(field.rectangles[:2])
+    if len(boxes) < 2:
+        return False
+    step = boxes[1, :2] - boxes[0, :2]
+    return bool(np.abs(np.abs(move) - np.abs(step)).max() < 0.2 * boxes[0, 2])

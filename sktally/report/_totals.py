@@ -67,6 +67,7 @@ def find_totals(
     stations: str | Path | pd.DataFrame | None = None,
     station_by: str = "stem",
     registered: str | None = None,
+    calibrator: Any = None,
     intervals: bool = True,
 ) -> Totals:
     """Return totals of all sheets and, if asked for, by columns of their stations.
@@ -80,6 +81,7 @@ def find_totals(
         "stations": stations,
         "station_by": station_by,
         "registered": registered,
+        "calibrator": calibrator,
         "random_state": 0,
     }
     if not intervals:
@@ -106,6 +108,6 @@ def find_totals(
         list(by),
         None if groups is None else groups.head(_SHOWN),
         0 if groups is None else len(groups),
-        found.level,
+        found.confidence_level,
         list(dict.fromkeys(str(warning.message) for warning in caught)),
     )

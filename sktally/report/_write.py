@@ -52,6 +52,7 @@ def write_report(
     worst: int = 12,
     images: bool = True,
     title: str | None = None,
+    calibrator: Any = None,
     intervals: bool = True,
     scans: bool = False,
     dated: bool = False,
@@ -88,6 +89,9 @@ def write_report(
         Whether to cut boxes out of the scans, where these are still what was read.
     title : str, optional
         Of the report; by default the name of the form.
+    calibrator : DigitCalibrator, optional
+        Fitted; makes the probabilities that intervals of the totals are drawn from
+        what they are worth.
     intervals : bool, default=True
         Whether to draw intervals of the totals, which takes most of the time where
         there are many sheets.
@@ -153,6 +157,7 @@ def write_report(
                 {
                     "fields": fields,
                     "registered": registered,
+                    "calibrator": calibrator,
                     "intervals": intervals,
                 },
                 {"n": worst, "images": images},

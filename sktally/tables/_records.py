@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sktally.exceptions import StoreError
 from sktally.pages import Registration
 from sktally.tables._image import FileState, PageName
 
@@ -34,7 +35,13 @@ class Run:
     @property
     def fields(self) -> list[str]:
         """Names of the fields of its form."""
-        return list(self.content["form"]["fields"])
+        names = list(self.content["form"]["fields"])
+        if not names or not all(isinstance(name, str) for name in names):
+            raise StoreError(
+                f"run {self.id}: expected names of fields, got {names!r:.60}; the "
+                "store was altered: go back to an untouched copy"
+            )
+        return names
 
 
 @dataclass

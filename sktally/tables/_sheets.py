@@ -18,7 +18,7 @@ from sktally.tables._circumstances import now
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._store import Store, number_or_none
-from sktally.votes import CLASSES, ReconciledTallies
+from sktally.votes import CLASSES, SLIP_TYPES, ReconciledTallies, SumSlips
 
 __all__ = [
     *("JOINED", "add_sheets", "begin_reconciliation", "check_sums", "count_sheets"),
@@ -148,14 +148,31 @@ def shown_reconciliation(store: Store, run: Run) -> int | None:
     """Return the reconciliation of a run that is shown, or None if there is none.
 
     It is the last of those that cover the most pages: one that is under way, or was
-    killed, hides none that is whole.
+    killed, hides none that is whole. But one that was told nothing, neither slips nor a
+    calibrator, does not hide one that has learnt from audits.
     """
     ask = (
-        "SELECT r.id FROM reconciliations r JOIN sheets s ON s.reconciliation = r.id "
-        "WHERE r.run = ? GROUP BY r.id ORDER BY COUNT(*) DESC, r.id DESC LIMIT 1"
+        "SELECT r.id, COUNT(*) FROM reconciliations r JOIN sheets s "
+        "ON s.reconciliation = r.id WHERE r.run = ? GROUP BY r.id ORDER BY 2 DESC, 1"
     )
     found = store.ask(ask, run.id)
-    return int(found[0][0]) if found else None
+    most = {
+        int(number): reconciled_by(store, number)
+        for number, n in found
+        if n == found[0][1]
+    }
+    last = max(most, default=None)
+    if last is None or not _is_guess(most[last]):
+        return last
+    learnt = [i for i, content in most.items() if content.get("audited") is not None]
+    return max(learnt, default=last)
+
+
+def _is_guess(content: Mapping[str, Any]) -> bool:
+    """Tell whether a reconciliation went by the slips and probabilities as they are."""
+    guess = SumSlips()
+    same = all(content["slips"].get(n) == getattr(guess, n) for n in SLIP_TYPES)
+    return same and not content["slips"].get("seen") and not content.get("temperature")
 
 
 def reconciled_by(store: Store, reconciliation: int) -> dict[str, Any]:

@@ -30,7 +30,8 @@ __all__ = ["AuditDraw", "check_audit"]
 
 METHODS = ("simple", "stratified", "unequal")
 _COLUMNS = ("sheet", "stratum", "probability", "order")
-_CONSTANT = ("method", "n_frame", "frame_hash")
+_CONSTANT = ("method", "n_frame", "frame_hash", "n_drawn")
+_WHOLE = ("order", "n_frame", "n_drawn")
 _NO_DRAW = (
     "sheets picked in any other way, such as the least certain ones, say nothing of "
     "those left out; draw with draw_audit"
@@ -153,6 +154,11 @@ class AuditDraw:
         return replace(self, readings=table.reindex(self.names))
 
     @property
+    def n_drawn(self) -> int:
+        """Number of sheets drawn."""
+        return len(self.sheets)
+
+    @property
     def names(self) -> list[str]:
         """Names of the sheets drawn, in order."""
         return [str(name) for name in self.sheets["sheet"]]
@@ -175,7 +181,7 @@ class AuditDraw:
         ------
         TallyError
             If the file is not there or of something else, such as a queue of doubtful
-            sheets.
+            sheets; or if rows are gone.
         """
         table = read_csv(path, dtype=str, keep_default_na=False)
         missing = [name for name in (*_COLUMNS, *_CONSTANT) if name not in table]
@@ -185,10 +191,16 @@ class AuditDraw:
                 f"{_NO_DRAW}"
             )
         try:
-            types = {"probability": float, "order": int, "n_frame": int}
+            types = {"probability": float, **dict.fromkeys(_WHOLE, int)}
             table = table.astype(types)
         except ValueError as error:
             raise TallyError(f"{path}: no audit draw: {error}") from None
+        drawn = table["n_drawn"].iloc[0]
+        if len(table) != drawn:
+            raise TallyError(
+                f"{path}: expected all sheets drawn, {drawn}, got {len(table)}: "
+                "leaving sheets out would bias; go back to the draw as it was"
+            )
         constant: Any = [table[name].iloc[0] for name in _CONSTANT]
         return cls(table[list(_COLUMNS)], constant[0], int(constant[1]), constant[2])
 

@@ -21,12 +21,13 @@ def bounded_mean(
     low: float,
     high: float,
     n_frame: int,
-    level: float,
+    confidence_level: float,
 ) -> tuple[float, float]:
     """Return an interval for the mean of `n_frame` values by betting.
 
     Two gamblers bet on each value that it is above, or below, what a supposed mean
-    makes it; whoever multiplies the money by ``2 / (1 - level)`` has refuted it.
+    makes it; whoever multiplies the money by ``2 / (1 - confidence_level)`` has refuted
+    it.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def bounded_mean(
         What all values lie between.
     n_frame : int
         Number of all values.
-    level : float
+    confidence_level : float
         Coverage, at least.
 
     References
@@ -54,7 +55,7 @@ def bounded_mean(
         return float(low), float(low)
     scaled = (values - low) / (high - low)
     means = np.linspace(0, 1, _STEPS + 1)
-    n, limit = len(scaled), np.log(2 / (1 - level))
+    n, limit = len(scaled), np.log(2 / (1 - confidence_level))
     log_up, log_down = np.zeros_like(means), np.zeros_like(means)
     kept = np.ones(len(means), bool)
     total, squares = 0.0, 0.25

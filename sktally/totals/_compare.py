@@ -80,7 +80,7 @@ def compare_shares(
     See Also
     --------
     compare_tallies : The same sheet by sheet.
-    VoteShareDisplay : Draws it.
+    sktally.inspection.VoteShareDisplay : Draws it.
 
     References
     ----------
@@ -194,7 +194,7 @@ def compare_tallies(
     *,
     fields: Iterable[str] | None = None,
     counts: str | None = None,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     n_resamples: int = 2000,
     random_state: RandomState = None,
 ) -> TallyComparison:
@@ -212,7 +212,7 @@ def compare_tallies(
         Parties to compare; by default all that `official` has.
     counts : str, optional
         Column of counts: "final" by default, or "count" where there is none.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the intervals.
     n_resamples : int, default=2000
         Resamples of sheets, from which they are made.
@@ -232,7 +232,7 @@ def compare_tallies(
     See Also
     --------
     compare_shares : Of whole groups.
-    PerTallyDisplay : Draws it.
+    sktally.inspection.PerTallyDisplay : Draws it.
 
     Examples
     --------
@@ -257,6 +257,7 @@ def compare_tallies(
         pages = sheets.pages.drop(columns="official", errors="ignore")
         names = [sheets.fields[j] for j in columns]
         values = sheets.counts[:, columns]
+        sheets.one_each(["station"] if "station" in official else [])
     keys = [k for k in ("file", "page", "station") if k in official and k in pages]
     if "file" in keys and not official["file"].astype(str).str.contains(r"[/\\]").any():
         pages = pages.assign(file=[Path(str(file)).name for file in pages["file"]])
@@ -268,7 +269,9 @@ def compare_tallies(
     table = _joined(read[read["count"] >= 0], told, keys)
     table["official"] = table["official"].to_numpy()
     table["error"] = table["count"] - table["official"]
-    return TallyComparison(table, summary(table, level, n_resamples, random_state))
+    return TallyComparison(
+        table, summary(table, confidence_level, n_resamples, random_state)
+    )
 
 
 def _joined(read: pd.DataFrame, told: pd.DataFrame, keys: list[str]) -> pd.DataFrame:

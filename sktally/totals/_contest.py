@@ -1,4 +1,4 @@
-"""A contest as reported: its counts by sheet, what bounds them, and its margins."""
+"""A contest as reported: its counts by sheet, the voters, and its margins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Contest:
     ----------
     counts : DataFrame
         Votes of each sheet and candidate; missing where not read.
-    bounds : ndarray of int, shape (n_sheets,)
+    registered : ndarray of int, shape (n_sheets,)
         Voters of each sheet at most.
     winners, losers : ndarray of int, shape (n_pairs,)
         Columns of each pair of a winner and a loser.
@@ -39,7 +39,7 @@ class Contest:
     """
 
     counts: pd.DataFrame
-    bounds: Ints
+    registered: Ints
     winners: Ints
     losers: Ints
     margins: Ints
@@ -49,7 +49,7 @@ class Contest:
     def most(self) -> Ints:
         """Votes by which each sheet can overstate each margin, (n_sheets, n_pairs)."""
         led = self._led(self.counts.fillna(0).to_numpy(np.int64))
-        return led + self.bounds[:, None]
+        return led + self.registered[:, None]
 
     @property
     def worst(self) -> npt.NDArray[np.float64]:
@@ -72,10 +72,10 @@ class Contest:
             What could not be read is nothing for a winner, and for a loser all that
             the voters left over.
         """
-        bounds = self.bounds[at][:, None]
+        registered = self.registered[at][:, None]
         low = np.nan_to_num(written).astype(np.int64)
-        spare = self.votes_per_voter * bounds - low.sum(axis=1, keepdims=True)
-        high = np.where(np.isnan(written), np.minimum(spare, bounds), low)
+        spare = self.votes_per_voter * registered - low.sum(axis=1, keepdims=True)
+        high = np.where(np.isnan(written), np.minimum(spare, registered), low)
         reported = self._led(self.counts.iloc[at].fillna(0).to_numpy(np.int64))
         return reported - (low[:, self.winners] - high[:, self.losers])
 
@@ -86,27 +86,27 @@ class Contest:
         return pd.DataFrame({**pairs, "votes": self.margins})
 
     def check(self, sheets: pd.Index, written: npt.NDArray[np.float64]) -> None:
-        """Raise if more votes are on a sheet than its bound allows."""
-        bounds = self.bounds[self.counts.index.get_indexer(sheets)]
-        check_bounds(sheets, written, bounds, self.votes_per_voter)
+        """Raise if more votes are on a sheet than its voters allow."""
+        registered = self.registered[self.counts.index.get_indexer(sheets)]
+        check_registered(sheets, written, registered, self.votes_per_voter)
 
     def _led(self, counts: Ints) -> Ints:
         return counts[:, self.winners] - counts[:, self.losers]
 
 
 def make_contest(
-    counts: Any, bounds: Any, *, n_winners: int, votes_per_voter: int
+    counts: Any, registered: Any, *, n_winners: int, votes_per_voter: int
 ) -> Contest:
     """Check what was reported and find its winners and margins."""
     check_range("n_winners", n_winners, 1, 10**6, integer=True)
     check_range("votes_per_voter", votes_per_voter, 1, 10**6, integer=True)
     table = whole_counts(counts, "counts")
-    limits = _limits(bounds, table.index)
+    limits = _limits(registered, table.index)
     unknown = table.index.difference(limits.index, sort=False)
     if len(unknown):
         raise TallyError(
-            f"bounds: expected one for every sheet, got none for {listed(unknown)}; "
-            "add their registered voters"
+            f"registered: expected one for every sheet, got none for "
+            f"{listed(unknown)}; add their registered voters"
         )
     table = table.reindex(limits.index)
     if not 1 <= n_winners < table.shape[1]:
@@ -115,7 +115,7 @@ def make_contest(
             f"got {n_winners}"
         )
     most = limits.to_numpy(np.int64)
-    check_bounds(table.index, to_floats(table), most, votes_per_voter)
+    check_registered(table.index, to_floats(table), most, votes_per_voter)
     totals = table.sum().to_numpy(np.int64)
     ranks = np.argsort(-totals, kind="stable")
     first, last = ranks[:n_winners], ranks[n_winners:]
@@ -174,48 +174,53 @@ def _whole(table: pd.DataFrame, name: str) -> pd.DataFrame:
     return filled.astype("Int64")
 
 
-def _limits(bounds: Any, sheets: pd.Index) -> pd.Series:
-    """Return the bound of each sheet of the list, which may be longer than `sheets`."""
-    shape = np.shape(bounds)
-    if not isinstance(bounds, pd.Series) and shape != (len(sheets),):
+def _limits(registered: Any, sheets: pd.Index) -> pd.Series:
+    """Return the voters of each sheet of a list that may be longer than `sheets`."""
+    shape = np.shape(registered)
+    if not isinstance(registered, pd.Series) and shape != (len(sheets),):
         raise TallyError(
-            f"bounds: expected one for each of {len(sheets)} sheets, got shape {shape};"
-            " give a Series with the names of the sheets as its index"
+            f"registered: expected one for each of {len(sheets)} sheets, got shape "
+            f"{shape}; give a Series with the names of the sheets as its index"
         )
-    named = bounds if isinstance(bounds, pd.Series) else pd.Series(bounds, sheets)
+    named = (
+        registered
+        if isinstance(registered, pd.Series)
+        else pd.Series(registered, sheets)
+    )
     names = named.index.astype(str)
     if names.has_duplicates:
         raise TallyError(
-            "bounds: expected each sheet once, got twice: "
+            "registered: expected each sheet once, got twice: "
             f"{listed(names[names.duplicated()].unique())}"
         )
-    whole = _whole(named.to_frame("voters"), "bounds")["voters"]
+    whole = _whole(named.to_frame("voters"), "registered")["voters"]
     if whole.isna().any():
         raise TallyError(
-            "bounds: expected a number of voters for every sheet, got none for "
+            "registered: expected a number of voters for every sheet, got none for "
             f"{listed(whole.index[whole.isna()])}; take the most that its boxes hold"
         )
     return whole
 
 
-def check_bounds(
+def check_registered(
     sheets: pd.Index,
     counts: npt.NDArray[np.float64],
-    bounds: Ints,
+    registered: Ints,
     votes_per_voter: int,
 ) -> None:
     """Raise if a sheet holds more votes than its voters can cast."""
     known = np.nan_to_num(counts)
-    over = known.sum(axis=1) > votes_per_voter * bounds
-    over |= known.max(axis=1, initial=0) > bounds
+    over = known.sum(axis=1) > votes_per_voter * registered
+    over |= known.max(axis=1, initial=0) > registered
     if over.any():
         i = int(over.argmax())
         raise TallyError(
-            f"bounds: sheet {sheets[i]!r} holds {known[i].sum():g} votes, expected at "
-            f"most {votes_per_voter} for each of {bounds[i]} voters"
+            f"registered: sheet {sheets[i]!r} holds {known[i].sum():g} votes, expected "
+            f"at most {votes_per_voter} for each of {registered[i]} voters"
             f"{f' (and {over.sum() - 1} more sheets)' if over.sum() > 1 else ''}; if "
-            "that is written there the bounds are false: plan anew with another seed, "
-            "and as bounds the most that boxes can hold; if misread, leave it missing"
+            "that is written there, voters are not as listed: plan anew with another "
+            "seed, and as voters the most that boxes can hold; if misread, leave it "
+            "missing"
         )
 
 

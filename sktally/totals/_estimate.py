@@ -35,11 +35,11 @@ def estimate(
     of: Sequence[str | Quantity] | None = None,
     by: str | None = None,
     method: str = "regression",
-    upper: float | str | None = None,
+    registered: float | str | None = None,
     unread: float | str = "mean",
     interval: str = "normal",
     missing: str = "raise",
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     audit_only: bool = False,
 ) -> pd.DataFrame:
     """Estimate totals, shares and turnout from machine counts and an audit.
@@ -65,21 +65,21 @@ def estimate(
         How far machine counts are trusted: as far as they proved worth it, the factor
         from 0 to 1 that makes the interval shortest; fully, which is exactly unbiased;
         fully once each field is multiplied to fit the audit; or not at all.
-    upper : float or str, optional
+    registered : float or str, optional
         The most that a count can be, or the column that says so for each sheet, such
         as its registered voters. Larger machine counts are not believed, larger
         readings are an error. It makes intervals much shorter.
     unread : float or "mean", default="mean"
         Guess for what the machine did not read: a number, or the mean of what it did
-        read (per unit of `upper`, if given).
+        read (per unit of `registered`, if given).
     interval : {"normal", "bounded"}, default="normal"
         By Student's t with an allowance for rare errors; or one that assumes nothing
-        but `upper`, for any sample size, and is much wider. "bounded" is for simple
-        draws and sums, not for ratios of audited fields.
+        but `registered`, for any sample size, and is much wider. "bounded" is for
+        simple draws and sums, not for ratios of audited fields.
     missing : {"raise", "bound"}, default="raise"
         What to do about readings that are missing: leaving sheets out would bias.
-        "bound" makes intervals cover all they can be, from 0 to `upper`.
-    level : float, default=0.95
+        "bound" makes intervals cover all they can be, from 0 to `registered`.
+    confidence_level : float, default=0.95
         Coverage of intervals.
     audit_only : bool, default=False
         Whether to add what the audit says without the machine.
@@ -137,16 +137,18 @@ def estimate(
     >>> read.index = paper.index = [f"station {i}" for i in range(500)]
     >>> draw = draw_audit(read.index, 100, random_state=0)
     >>> audit = draw.with_readings(paper.loc[draw.names])
-    >>> table = estimate(audit, read, of=["ana"], upper=200)
+    >>> table = estimate(audit, read, of=["ana"], registered=200)
     >>> bool(table["lower"][0] < paper["ana"].sum() < table["upper"][0])
     True
     """
-    audit = _check(check_audit(audit), method, unread, interval, missing, level)
+    audit = _check(
+        check_audit(audit), method, unread, interval, missing, confidence_level
+    )
     assert audit.readings is not None
     wanted = [q if isinstance(q, Quantity) else total(q) for q in _listed(of, audit)]
     table, at = frame_of(audit, read)
     names = list(dict.fromkeys(name for q in wanted for name in q.fields))
-    counts = match(audit, table, at, names, upper=upper, unread=unread)
+    counts = match(audit, table, at, names, registered=registered, unread=unread)
     if np.isnan(counts.hand).any():
         _check_missing(audit, counts, missing)
     design = Design(audit)
@@ -154,9 +156,9 @@ def estimate(
     for label, group in _groups(table, by, counts, design):
         for quantity in wanted:
             way = "bounded" if interval == "bounded" else method
-            row = row_of(quantity, counts, group, design, way, level)
+            row = row_of(quantity, counts, group, design, way, confidence_level)
             if audit_only:
-                row |= alone(quantity, counts, group, design, level)
+                row |= alone(quantity, counts, group, design, confidence_level)
             if by in row:
                 raise TallyError(f"by: the table has a column {by!r} too; rename it")
             rows.append(row if by is None else {by: label, **row})
@@ -194,13 +196,13 @@ def _check(
     unread: float | str,
     interval: str,
     missing: str,
-    level: float,
+    confidence_level: float,
 ) -> AuditDraw:
     """Check options; return the audit in the order in which it was drawn."""
     check_choice("method", method, _METHODS)
     check_choice("interval", interval, ("normal", "bounded"))
     check_choice("missing", missing, ("raise", "bound"))
-    check_range("level", level, 0.5, 0.9999)
+    check_range("confidence_level", confidence_level, 0.5, 0.9999)
     if isinstance(unread, str):
         check_choice("unread", unread, ("mean",))
     else:
@@ -228,8 +230,8 @@ def _check_missing(audit: AuditDraw, counts: Inputs, missing: str) -> None:
     raise TallyError(
         f"readings: {lost.sum()} of {len(lost)} sheets drawn have missing readings "
         f"({listed(np.array(audit.names)[lost])}); leaving them out would bias. Read "
-        "them, or give upper and missing='bound' for intervals that cover all they "
-        "can be"
+        "them, or give registered and missing='bound' for intervals that cover all "
+        "they can be"
     )
 
 

@@ -20,11 +20,12 @@ Flags = npt.NDArray[np.bool_]
 def doubts(
     table: pd.DataFrame,
     by: Sequence[str],
-    bound: str | None,
+    registered: str | None,
     weights: Mapping[str, float] | None,
 ) -> pd.DataFrame:
     """Return columns ``votes`` and ``counts``: how wrong each row is expected to be."""
-    _check_columns(table, [*by, "field", "count", "proba", *([bound] if bound else [])])
+    more = [] if registered is None else [registered]
+    _check_columns(table, [*by, "field", "count", "proba", *more])
     twice = table.duplicated([*by, "field"])
     if twice.any():
         raise TallyError(
@@ -34,7 +35,7 @@ def doubts(
     count, proba = _numbers(table, "count"), _numbers(table, "proba", most=1)
     read = ~np.isnan(count)
     _check_known(table, "proba", read & np.isnan(proba), "count_proba")
-    voters = None if bound is None else _voters(table, bound, count)
+    voters = None if registered is None else _voters(table, registered, count)
     votes = np.full(len(table), np.nan)
     if "expected_error" in table:
         votes = _numbers(table, "expected_error").copy()
@@ -68,7 +69,7 @@ def _typical(name: str, count: Floats, proba: Floats, voters: Floats | None) -> 
     else:
         raise TallyError(
             f"table: expected a count of {name!r} on some page, got none; give "
-            "`bound`, the column of the registered voters"
+            "`registered`, the column of the registered voters"
         )
     spread = 1.0
     if n > 1:  # of sorted values, the mean difference is a weighted sum
@@ -77,14 +78,14 @@ def _typical(name: str, count: Floats, proba: Floats, voters: Floats | None) -> 
     return np.asarray(np.where(known, (1 - np.nan_to_num(proba)) * spread, whole))
 
 
-def _voters(table: pd.DataFrame, bound: str, count: Floats) -> Floats:
-    """Return the bound of each row."""
-    voters = _numbers(table, bound)
-    _check_known(table, bound, np.isnan(voters), "the list of stations")
+def _voters(table: pd.DataFrame, registered: str, count: Floats) -> Floats:
+    """Return the registered voters of each row."""
+    voters = _numbers(table, registered)
+    _check_known(table, registered, np.isnan(voters), "the list of stations")
     low = voters < count
     if low.any():
         raise TallyError(
-            f"table: expected no more votes than {bound!r} allows, got more for "
+            f"table: expected no more votes than {registered!r} allows, got more for "
             f"{_row(table, low)}; leave such a count missing, for it is misread"
         )
     return voters
@@ -149,5 +150,5 @@ def _check_columns(table: pd.DataFrame, names: Sequence[str]) -> None:
 def _row(table: pd.DataFrame, where: npt.ArrayLike) -> str:
     """Name the first row of some."""
     i = int(np.asarray(where).argmax())
-    names = [name for name in ("file", "page", "field") if name in table]
+    names = [name for name in ("sheet", "file", "page", "field") if name in table]
     return "row " + ", ".join([str(i), *(f"{n} {table[n].iloc[i]}" for n in names)])

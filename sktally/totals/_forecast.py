@@ -88,8 +88,8 @@ def _by_unread(contest: Contest) -> Ints:
     """
     counts = to_floats(contest.counts)
     known = ~np.isnan(counts)
-    voters = np.maximum((known * contest.bounds[:, None]).sum(axis=0), 1)
+    voters = np.maximum((known * contest.registered[:, None]).sum(axis=0), 1)
     rate = np.nansum(counts, axis=0) / voters
-    missing = np.where(known, 0, contest.bounds[:, None] * rate)
+    missing = np.where(known, 0, contest.registered[:, None] * rate)
     lead = missing[:, contest.winners] - missing[:, contest.losers]
     return np.rint(-lead).astype(np.int64)

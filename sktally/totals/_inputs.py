@@ -85,12 +85,12 @@ def match(
     at: npt.NDArray,
     fields: Sequence[str],
     *,
-    upper: float | str | None,
+    registered: float | str | None,
     unread: float | str,
 ) -> Inputs:
     """Return the counts of some fields, checked and filled."""
     assert audit.readings is not None
-    most = _most(table, upper)
+    most = _most(table, registered)
     n = len(table)
     raw, machine, known = (np.zeros((n, len(fields))) for _ in range(3))
     hand = np.zeros((len(at), len(fields)))
@@ -115,18 +115,18 @@ def match(
     return Inputs(list(fields), raw, machine, known, hand, at, most)
 
 
-def _most(table: pd.DataFrame, upper: float | str | None) -> Floats | None:
-    if upper is None:
+def _most(table: pd.DataFrame, registered: float | str | None) -> Floats | None:
+    if registered is None:
         return None
-    if not isinstance(upper, str):
-        check_range("upper", upper, 0, 1e15)
-        return np.full(len(table), float(upper))
-    found = numbers(table, upper, "read")
+    if not isinstance(registered, str):
+        check_range("registered", registered, 0, 1e15)
+        return np.full(len(table), float(registered))
+    found = numbers(table, registered, "read")
     wrong = ~(found >= 0)
     if wrong.any():
         raise TallyError(
-            f"upper, column {upper!r}: expected at least 0 for every sheet, got "
-            f"{found[wrong][0]} for {listed(table.index[wrong])}"
+            f"registered, column {registered!r}: expected at least 0 for every sheet, "
+            f"got {found[wrong][0]} for {listed(table.index[wrong])}"
         )
     return found
 
@@ -136,9 +136,9 @@ def _hand(readings: pd.DataFrame, name: str, most: Floats | None) -> Floats:
     wrong = found > (np.inf if most is None else most)
     if wrong.any():
         raise TallyError(
-            f"readings, column {name!r}: more than the sheet can hold (upper) on "
+            f"readings, column {name!r}: more than the sheet can hold (registered) on "
             f"{listed(readings.index[wrong])}: {found[wrong][0]:g}; look at them "
-            "again, or put upper right"
+            "again, or put the voters right"
         )
     return found
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from sktally.exceptions import TallyError
 
-__all__ = ["by_sheet", "frame_hash", "listed", "numbers", "sheet_names"]
+__all__ = ["by_sheet", "frame_hash", "listed", "numbers", "sheet_keys", "sheet_names"]
 
 
 def listed(names: Iterable[object], n_shown: int = 3) -> str:
@@ -54,7 +54,10 @@ def sheet_names(values: Iterable[object], what: str, *, repeats: bool = False) -
 
 
 def by_sheet(table: object, what: str, *, repeats: bool = False) -> pd.DataFrame:
-    """Return a table with its sheets as index: of its column ``sheet``, or its index.
+    """Return a table with its sheets as index.
+
+    Their names are the column ``sheet``; without it ``file`` and ``page``, as pages are
+    named when they are read: ``a.png``, ``b.pdf#page=2``; without these the index.
 
     Raises
     ------
@@ -66,16 +69,31 @@ def by_sheet(table: object, what: str, *, repeats: bool = False) -> pd.DataFrame
             f"{what}: expected a DataFrame with a row for each sheet, got "
             f"{type(table).__name__}"
         )
-    if not repeats and "sheet" not in table and {"file", "field"} <= set(table):
+    keys = [] if "sheet" not in table and "file" not in table else sheet_keys(table)
+    if not repeats and keys == ["file", "page"] and "field" in table:
         raise TallyError(
             f"{what}: expected a row for each sheet, got one for each page and field; "
             "pivot it: a column for each field"
         )
-    names = pd.Index(table["sheet"]) if "sheet" in table else table.index
-    found = table.drop(columns="sheet") if "sheet" in table else table
-    names = sheet_names(names, what, repeats=repeats)
+    values = _named(table, keys, what) if keys else table.index
+    found = table.drop(columns=keys, errors="ignore")
+    names = sheet_names(values, what, repeats=repeats)
     index = pd.Index(names, dtype=object, name="sheet")
     return found.set_axis(index, axis=0)
+
+
+def sheet_keys(table: pd.DataFrame) -> list[str]:
+    """Return the columns that name a sheet: ``sheet``, or ``file`` and ``page``."""
+    return ["sheet"] if "sheet" in table else ["file", "page"]
+
+
+def _named(table: pd.DataFrame, keys: list[str], what: str) -> pd.Index:
+    if keys == ["sheet"] or "page" not in table:
+        return pd.Index(table[keys[0]])
+    page = numbers(table, "page", what)
+    several = table["file"].isin(set(table["file"][page != 1]))
+    names = zip(table["file"], page, several, strict=True)
+    return pd.Index([f"{f}#page={n:.0f}" if more else f for f, n, more in names])
 
 
 def numbers(table: pd.DataFrame, name: str, what: str) -> npt.NDArray[np.float64]:

@@ -60,7 +60,10 @@ class TallyComparison:
 
 
 def summary(
-    table: pd.DataFrame, level: float, n_resamples: int, random_state: RandomState
+    table: pd.DataFrame,
+    confidence_level: float,
+    n_resamples: int,
+    random_state: RandomState,
 ) -> pd.DataFrame:
     """Return measures of error with intervals, for each field and for all.
 
@@ -68,7 +71,7 @@ def summary(
     ----------
     table : DataFrame
         Columns ``sheet``, ``field``, ``count``, ``official`` and ``error``.
-    level, n_resamples, random_state : object
+    confidence_level, n_resamples, random_state : object
         As of `compare_tallies`.
 
     Notes
@@ -87,8 +90,10 @@ def summary(
     for field, part in parts:
         right = part["error"] == 0
         found: dict[str, tuple] = {}
-        found["exact"] = accuracy_interval(right, groups=part["sheet"], level=level)
-        found |= _errors(part, level, n_resamples, rng)
+        found["exact"] = accuracy_interval(
+            right, groups=part["sheet"], confidence_level=confidence_level
+        )
+        found |= _errors(part, confidence_level, n_resamples, rng)
         for measure, interval in found.items():
             size = (part["sheet"].nunique(), len(part))
             rows.append((field, measure, *interval, *size))
@@ -97,7 +102,10 @@ def summary(
 
 
 def _errors(
-    part: pd.DataFrame, level: float, n_resamples: int, rng: np.random.Generator
+    part: pd.DataFrame,
+    confidence_level: float,
+    n_resamples: int,
+    rng: np.random.Generator,
 ) -> dict[str, tuple[float, float, float]]:
     """Return measures that are made of sums by sheet, with intervals."""
     x, y = (part[name].to_numpy(np.float64) for name in ("official", "count"))
@@ -117,7 +125,7 @@ def _errors(
     resampled = np.concatenate(drawn)
     ends = np.full((2, len(_MEASURES)), np.nan)
     if n > 1 and (y != x).any():
-        tail = (1 - level) / 2
+        tail = (1 - confidence_level) / 2
         some = ~np.isnan(resampled).all(axis=0)
         ends[:, some] = np.nanquantile(resampled[:, some], [tail, 1 - tail], axis=0)
     return {

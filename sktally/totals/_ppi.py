@@ -32,7 +32,7 @@ def ppi_regression(
     family: str = "linear",
     tuning: float | str = "power",
     population: str = "model",
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     audit_only: bool = False,
 ) -> pd.DataFrame:
     """Regress an outcome that machines read for all sheets and people for some.
@@ -62,7 +62,7 @@ def ppi_regression(
     population : {"model", "frame"}, default="model"
         Of what coefficients: of the law that made these sheets, or just of the
         regression over these sheets, whose intervals are shorter.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of intervals.
     audit_only : bool, default=False
         Whether to add what the audit says without the machine.
@@ -119,7 +119,7 @@ def ppi_regression(
     """
     check_choice("family", family, ("linear", "logistic"))
     check_choice("population", population, ("model", "frame"))
-    check_range("level", level, 0.5, 0.9999)
+    check_range("confidence_level", confidence_level, 0.5, 0.9999)
     if isinstance(tuning, str):
         check_choice("tuning", tuning, ("power",))
     else:
@@ -129,7 +129,7 @@ def ppi_regression(
     law = population == "model"
     trust = float(tuning) if not isinstance(tuning, str) else _power(data, design)
     table = pd.DataFrame({"term": ["constant", *x]})
-    main = _intervals(data, design, trust, law, level)
+    main = _intervals(data, design, trust, law, confidence_level)
     shown = ("estimate", "std_error", "lower", "upper")
     table = table.assign(**{name: main[name] for name in shown})
     table = table.assign(
@@ -140,7 +140,7 @@ def ppi_regression(
         unseen=main["unseen"],
     )
     if audit_only:
-        alone = _intervals(data, design, 0.0, law, level)
+        alone = _intervals(data, design, 0.0, law, confidence_level)
         table["audit_only"] = alone["estimate"]
         table["audit_only_lower"] = alone["lower"]
         table["audit_only_upper"] = alone["upper"]
@@ -148,7 +148,7 @@ def ppi_regression(
 
 
 def _intervals(
-    data: Rows, design: Design, trust: float, law: bool, level: float
+    data: Rows, design: Design, trust: float, law: bool, confidence_level: float
 ) -> dict[str, Floats]:
     """Return coefficients and their intervals at some trust in the machine."""
     fitted = data.solve(trust)
@@ -164,7 +164,7 @@ def _intervals(
         if law:
             variance[j] += design.total(by_hand[:, j] ** 2)
         unseen_share[j] = rare / variance[j] if rare else 0.0
-        reach[j] = design.quantile(parts, level, n - 1, width - 1)
+        reach[j] = design.quantile(parts, confidence_level, n - 1, width - 1)
     error = np.sqrt(variance)
     return {
         "estimate": fitted,

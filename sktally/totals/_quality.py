@@ -30,6 +30,7 @@ def high_quality(
             "min_quality: expected a column tally_quality in the table, as "
             "`read_tallies` gives it, got none"
         )
+    sheets.one_each(["tally_quality"])
     quality = sheets.pages["tally_quality"].to_numpy(np.float64, na_value=np.nan)
     read = (sheets.counts[:, columns] >= 0).any(axis=1)
     high = read & (quality > cut)

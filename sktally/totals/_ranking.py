@@ -44,7 +44,7 @@ class Ranking:
         misreading goes; parties with equal votes share their ranks.
     n_draws : int
         Draws that all this rests on.
-    level : float
+    confidence_level : float
         Coverage of the interval.
     group : str
         Which group, in words; empty for all.
@@ -65,7 +65,7 @@ class Ranking:
     stands: bool
     proba: pd.DataFrame
     n_draws: int
-    level: float
+    confidence_level: float
     group: str = ""
 
     def __str__(self) -> str:
@@ -81,8 +81,9 @@ class Ranking:
         return (
             f"{place}{self.leader} leads {self.runner_up} by {self.margin:,.0f} votes "
             f"as read ({self.margin_lower:,.0f} to {self.margin_upper:,.0f} with "
-            f"{100 * self.level:g} %), in {share}; in doubt are {self.doubt_read:,.0f} "
-            f"votes that were read and {self.doubt_unread:,.0f} that were not: {end}"
+            f"{100 * self.confidence_level:g} %), in {share}; in doubt are "
+            f"{self.doubt_read:,.0f} votes that were read and "
+            f"{self.doubt_unread:,.0f} that were not: {end}"
         )
 
 
@@ -141,7 +142,10 @@ def ranking(totals: VoteTotals, group: Any = None) -> Ranking:
     order = np.argsort(-votes, kind="stable")
     first, second = int(order[0]), int(order[1])
     ahead = draws[:, [first]] - np.delete(draws, first, axis=1)
-    low, high = low_end(ahead, totals.level), high_end(ahead, totals.level)
+    low, high = (
+        low_end(ahead, totals.confidence_level),
+        high_end(ahead, totals.confidence_level),
+    )
     stands = bool((low > np.delete(room, first)).all())
     at = second - (second > first)
     margin = float(votes[first] - votes[second])
@@ -157,7 +161,7 @@ def ranking(totals: VoteTotals, group: Any = None) -> Ranking:
         stands=stands,
         proba=_ranks(draws, totals.fields),
         n_draws=len(draws),
-        level=totals.level,
+        confidence_level=totals.confidence_level,
         group=name,
     )
 

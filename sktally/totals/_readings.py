@@ -64,6 +64,6 @@ def rows_of(lost: Iterable[object], sheets: pd.Index) -> npt.NDArray[np.int64]:
     strange = [name for name in names if name not in sheets]
     if strange:
         raise TallyError(
-            f"lost: expected sheets that have a bound, got {listed(strange)}"
+            f"lost: expected sheets that have voters, got {listed(strange)}"
         )
     return np.array([sheets.get_loc(name) for name in names], np.int64)

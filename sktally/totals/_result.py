@@ -37,7 +37,7 @@ class VoteTotals:
     over : DataFrame
         Sheets with more votes than registered voters: ``file``, ``page``, ``votes``
         and ``registered``.
-    level : float
+    confidence_level : float
         Coverage of the intervals in `table`.
     composition : DataFrame or None
         How sheets of high quality differ from those left out, where only they were
@@ -55,12 +55,16 @@ class VoteTotals:
     draws: npt.NDArray[np.float64] | None
     room: npt.NDArray[np.float64]
     over: pd.DataFrame
-    level: float
+    confidence_level: float
     composition: pd.DataFrame | None = None
 
 
 def figures(
-    totals: Floats, draws: Floats | None, room: Room, read: Floats, level: float
+    totals: Floats,
+    draws: Floats | None,
+    room: Room,
+    read: Floats,
+    confidence_level: float,
 ) -> dict[str, Floats]:
     """Return the columns of the table of totals, each (n_groups, n_fields).
 
@@ -74,7 +78,7 @@ def figures(
         Votes that may stand on what was not.
     read : ndarray of shape (n_groups, n_fields)
         Sheets of which the field was read.
-    level : float
+    confidence_level : float
         Coverage.
     """
     none = np.full(totals.shape, np.nan)
@@ -83,14 +87,16 @@ def figures(
     with np.errstate(invalid="ignore", divide="ignore"):
         share = totals / totals.sum(axis=1, keepdims=True)
         shares = some / whole
-        lowest_share = low_end(some / (whole + room.others), level)
-        highest_share = high_end((some + room.own) / (whole + room.own), level)
+        lowest_share = low_end(some / (whole + room.others), confidence_level)
+        highest_share = high_end(
+            (some + room.own) / (whole + room.own), confidence_level
+        )
     doubt = {
         "expected": some.mean(axis=0),
-        "lower": low_end(some, level),
-        "upper": high_end(some, level),
-        "share_lower": low_end(shares, level),
-        "share_upper": high_end(shares, level),
+        "lower": low_end(some, confidence_level),
+        "upper": high_end(some, confidence_level),
+        "share_lower": low_end(shares, confidence_level),
+        "share_upper": high_end(shares, confidence_level),
     }
     known = (read > 0) & (draws is not None)
     doubt = {name: np.where(known, values, none) for name, values in doubt.items()}
@@ -99,18 +105,18 @@ def figures(
         **{name: doubt[name] for name in ("expected", "lower", "upper")},
         "share": np.where(read > 0, share, none),
         **{name: doubt[name] for name in ("share_lower", "share_upper")},
-        "lowest": low_end(some, level),
-        "highest": high_end(some, level) + room.own,
+        "lowest": low_end(some, confidence_level),
+        "highest": high_end(some, confidence_level) + room.own,
         "share_lowest": lowest_share,
         "share_highest": highest_share,
     }
 
 
-def low_end(draws: Floats, level: float) -> Floats:
+def low_end(draws: Floats, confidence_level: float) -> Floats:
     """Return the lower end of an interval, a draw itself."""
-    return np.quantile(draws, (1 - level) / 2, axis=0, method="lower")
+    return np.quantile(draws, (1 - confidence_level) / 2, axis=0, method="lower")
 
 
-def high_end(draws: Floats, level: float) -> Floats:
+def high_end(draws: Floats, confidence_level: float) -> Floats:
     """Return the upper end of an interval, a draw itself."""
-    return np.quantile(draws, (1 + level) / 2, axis=0, method="higher")
+    return np.quantile(draws, (1 + confidence_level) / 2, axis=0, method="higher")

@@ -7,8 +7,9 @@ each.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,13 @@ import pandas as pd
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
+from sktally.tables import Store, join_stations
+from sktally.totals._axes import axes_of
 from sktally.totals._fields import doubts
-from sktally.totals._plots import axes_of
+from sktally.totals._groups import warn
+from sktally.totals._names import sheet_keys
+from sktally.totals._review_store import undecided
+from sktally.votes import SumSlips
 
 __all__ = ["ReviewPlan", "review_order"]
 
@@ -115,24 +121,34 @@ class ReviewPlan:
 
 
 def review_order(
-    table: pd.DataFrame,
+    source: pd.DataFrame | str | Path | Store,
     *,
-    bound: str | None = None,
+    stations: str | Path | pd.DataFrame | None = None,
+    station_by: str = "stem",
+    registered: str | None = None,
     weights: Mapping[str, float] | None = None,
     page_seconds: float = 10.0,
     field_seconds: float = 4.0,
-    by: Sequence[str] = ("file", "page"),
+    calibrator: Any = None,
+    slips: SumSlips | None = None,
 ) -> ReviewPlan:
     """Order pages by the wrong votes that a second of looking at them should mend.
 
     Parameters
     ----------
-    table : DataFrame
-        A row for each page and field, as `read_tallies` gives, with ``field``,
-        ``count`` (missing where not read) and ``proba``, the probability that the count
-        is right, from `count_proba`. With ``expected_error``, from `expected_errors`,
-        votes are known better than by `proba`.
-    bound : str, optional
+    source : DataFrame, str, path or Store
+        A store, of which final counts are taken, with their probabilities given the
+        whole sheet; fields that people have corrected or entered are left out. Or a
+        table with a row for each page and field, as `read_tallies` gives: ``file`` and
+        ``page``, or else ``sheet``, which name the page, ``field``, ``count`` (missing
+        where not read) and ``proba``, the probability that the count is right, from
+        `count_proba`. With ``expected_error``, from `expected_errors`, votes are known
+        better than by `proba`.
+    stations : str, path or DataFrame, optional
+        As of `sktally.tables.join_stations`.
+    station_by : str, default="stem"
+        Where a page says which station it is of: `by` of `join_stations`.
+    registered : str, optional
         Column of the registered voters of each page.
     weights : mapping of str to float, optional
         What a vote of each field is worth; fields not named are worth nothing. For the
@@ -141,8 +157,10 @@ def review_order(
     page_seconds, field_seconds : float, default=10 and 4
         Work for a page, and for each of its fields in addition. The defaults are a
         guess: take the time of your people.
-    by : sequence of str, default=("file", "page")
-        Columns that name a page.
+    calibrator : DigitCalibrator, optional
+        Fitted; of a store: makes its probabilities what they are worth.
+    slips : SumSlips, optional
+        Of a store: how often sums are off as written; a guess by default.
 
     Returns
     -------
@@ -152,7 +170,7 @@ def review_order(
     ------
     TallyError
         If a column is missing, a field of a page stands there twice, a count has no
-        probability, or numbers are out of range.
+        probability, numbers are out of range, or people have decided all of a store.
 
     See Also
     --------
@@ -210,8 +228,13 @@ def review_order(
     check_range("field_seconds", field_seconds, 0, 1e6)
     if not page_seconds + field_seconds > 0:
         raise TallyError("page_seconds, field_seconds: expected one above 0, got 0, 0")
-    names = [by] if isinstance(by, str) else list(by)
-    rows = doubts(table, names, bound, weights)
+    table = _table(source, calibrator, slips)
+    if stations is not None:
+        table, report = join_stations(table, stations, by=station_by)
+        if report.unmatched:
+            warn(report.text.splitlines()[0])
+    names = sheet_keys(table)
+    rows = doubts(table, names, registered, weights)
     groups = rows.groupby(names, sort=False, dropna=False)
     pages = groups.agg(fields=("field", "size"), votes=("votes", "sum"))
     pages["counts"] = groups["counts"].sum()
@@ -219,6 +242,24 @@ def review_order(
     pages["votes_per_hour"] = 3600 * pages["votes"] / pages["seconds"]
     pages = pages.sort_values("votes_per_hour", ascending=False, kind="stable")
     return ReviewPlan(pages.reset_index(), _curve(pages))
+
+
+def _table(
+    source: pd.DataFrame | str | Path | Store, calibrator: Any, slips: SumSlips | None
+) -> pd.DataFrame:
+    if isinstance(source, str | Path | Store):
+        return undecided(source, calibrator=calibrator, slips=slips)
+    if not isinstance(source, pd.DataFrame):
+        raise TallyError(
+            "source: expected a store, or a table of `read_tallies` with the "
+            f"probability of each count, got {type(source).__name__}"
+        )
+    if calibrator is not None or slips is not None:
+        raise TallyError(
+            "calibrator, slips: are of stores; a table has its probabilities already, "
+            "in `proba` and `expected_error`"
+        )
+    return source
 
 
 def _curve(pages: pd.DataFrame) -> pd.DataFrame:

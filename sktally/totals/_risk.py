@@ -160,7 +160,7 @@ class TranscriptionRiskPlan(BaseEstimator):
         self.bet = bet
 
     def fit(
-        self, counts: Any, bounds: Any, *, lost: Iterable[object] = ()
+        self, counts: Any, registered: Any, *, lost: Iterable[object] = ()
     ) -> TranscriptionRiskPlan:
         """Take in what was reported and lay down the order of the draw.
 
@@ -168,7 +168,7 @@ class TranscriptionRiskPlan(BaseEstimator):
         ----------
         counts : DataFrame or array-like of shape (n_sheets, n_candidates)
             What the machine read, sheets as index; missing where it did not.
-        bounds : Series or array-like of shape (n_sheets,)
+        registered : Series or array-like of shape (n_sheets,)
             The list of all sheets with their registered voters, or whatever bounds the
             votes on them. Sheets that are not in `counts` were not read.
         lost : iterable of sheets, optional
@@ -183,13 +183,13 @@ class TranscriptionRiskPlan(BaseEstimator):
         ------
         TallyError
             If a sheet or candidate stands there twice, counts are no whole numbers,
-            bounds are missing or below the votes, fewer than two candidates, or the
+            voters are missing or below the votes, fewer than two candidates, or the
             outcome is a tie.
         """
         self._check_params()
         contest = make_contest(
             counts,
-            bounds,
+            registered,
             n_winners=self.n_winners,
             votes_per_voter=self.votes_per_voter,
         )

@@ -20,10 +20,10 @@ def row_of(
     group: Group,
     design: Design,
     way: str,
-    level: float,
+    confidence_level: float,
 ) -> dict[str, object]:
     """Return a row of the table of estimates."""
-    found = _solve(quantity, counts, group, design, way, level)
+    found = _solve(quantity, counts, group, design, way, confidence_level)
     needed = (counts.multiples(quantity.numerator) != 0) | (
         counts.multiples(quantity.denominator) != 0
     )
@@ -50,10 +50,14 @@ def row_of(
 
 
 def alone(
-    quantity: Quantity, counts: Inputs, group: Group, design: Design, level: float
+    quantity: Quantity,
+    counts: Inputs,
+    group: Group,
+    design: Design,
+    confidence_level: float,
 ) -> dict[str, float]:
     """Return what the audit says without the machine."""
-    found = _solve(quantity, counts, group, design, "audit", level)
+    found = _solve(quantity, counts, group, design, "audit", confidence_level)
     return {
         "audit_only": found.estimate,
         "audit_only_lower": found.lower,
@@ -67,7 +71,7 @@ def _solve(
     group: Group,
     design: Design,
     way: str,
-    level: float,
+    confidence_level: float,
 ) -> Solved:
     """Return the estimate; if readings are missing, all that it can be."""
 
@@ -75,7 +79,7 @@ def _solve(
         if way == "ratio":
             counts = rescaled(counts, group, design)
         solver = solve_bounded if way == "bounded" else solve
-        return solver(quantity, counts, group, design, way, level)
+        return solver(quantity, counts, group, design, way, confidence_level)
 
     if not np.isnan(counts.hand).any():
         return one(counts)

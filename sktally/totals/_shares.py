@@ -52,7 +52,7 @@ def vote_totals(
     calibrator: Any = None,
     slips: SumSlips | None = None,
     n_draws: int = 1000,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     random_state: RandomState = None,
 ) -> VoteTotals:
     """Sum the votes of parties by group, with intervals and bounds.
@@ -98,7 +98,7 @@ def vote_totals(
         How often sums are off as written, for forms with sums.
     n_draws : int, default=1000
         Draws from which the intervals are made.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the intervals.
     random_state : int, RandomState, Generator or None, default=None
         Decides the draws.
@@ -164,12 +164,13 @@ def vote_totals(
     True
     """
     by = [by] if isinstance(by, str) else list(by or ())
-    check_range("level", level, 0, 1)
+    check_range("confidence_level", confidence_level, 0, 1)
     check_range("n_draws", n_draws, 1, MOST_DRAWS, integer=True)
     with open_sheets(
         source, form=form, digit_proba=digit_proba, counts=counts, run=run
     ) as sheets:
         columns = sheets.parties(fields)
+        sheets.one_each([*by, registered, weights])
         grouped = group_sheets(
             sheets.pages,
             by=by,
@@ -191,7 +192,7 @@ def vote_totals(
         if sheets.proba is not None and sheets.form is not None:
             drawer = Drawer(sheets.form, n_draws, as_generator(random_state), slips)
             draws = _drawn(sheets, drawer, columns, grouped, calibrator)
-    found = _summed(sheets, columns, grouped, draws, level)
+    found = _summed(sheets, columns, grouped, draws, confidence_level)
     return replace(found, composition=composition)
 
 
@@ -235,7 +236,7 @@ def _summed(
     columns: list[int],
     grouped: Grouped,
     draws: npt.NDArray[np.float64] | None,
-    level: float,
+    confidence_level: float,
 ) -> VoteTotals:
     """Add up what was read, and what was not."""
     n, n_groups, n_fields = len(sheets.counts), len(grouped.names), len(columns)
@@ -257,14 +258,16 @@ def _summed(
     table = grouped.names.loc[np.repeat(np.arange(n_groups), n_fields)]
     table = table.reset_index(drop=True).assign(field=names * n_groups)
     whole = bool((grouped.weights == 1).all())
-    _add_figures(table, figures(totals, draws, room, n_read, level), whole)
+    _add_figures(table, figures(totals, draws, room, n_read, confidence_level), whole)
     missing = np.bincount(grouped.group[n:], minlength=n_groups)
     table["n_read"] = n_read.ravel().astype(int)
     table["n_unread"] = (n_sheets - n_read).ravel().astype(int)
     table["n_missing"] = np.repeat(missing, n_fields)
     _warn_of_single(grouped.names, n_read.max(axis=1))
     over = _over(grouped, read)
-    return VoteTotals(table, names, grouped.names, totals, draws, room.own, over, level)
+    return VoteTotals(
+        table, names, grouped.names, totals, draws, room.own, over, confidence_level
+    )
 
 
 def _add_figures(

@@ -47,6 +47,8 @@ class Sheets:
         Whether people decided it.
     n_places : int
         Boxes of the longest field, 0 if that is not known.
+    differ : dict of str to str
+        Columns of `pages` that say several things of a sheet, and of which.
     form : TallyForm or None
         Where it is known.
     proba : callable or None
@@ -59,8 +61,18 @@ class Sheets:
     counts: npt.NDArray[np.int64]
     certain: npt.NDArray[np.bool_]
     n_places: int
+    differ: dict[str, str]
     form: TallyForm | None = None
     proba: Callable[[], Iterator[npt.NDArray | None]] | None = None
+
+    def one_each(self, columns: Iterable[str | None]) -> None:
+        """Raise if a column does not say the same in all rows of a sheet."""
+        for name in columns:
+            if name in self.differ:
+                raise TallyError(
+                    f"table: column {name!r}: expected one value for each sheet, got "
+                    f"several for {self.differ[name]}; correct its rows"
+                )
 
     def columns_of(self, names: Iterable[str]) -> list[int]:
         """Return the numbers of some fields."""
@@ -201,13 +213,14 @@ def _wide(
 ) -> Sheets:
     """Return one row for each sheet from parts of whole sheets."""
     done = [_wide_part(part, fields, column) for part in parts]
-    pages, counts, certain, n_places = zip(*done, strict=True)
+    pages, counts, certain, n_places, differ = zip(*done, strict=True)
     return Sheets(
         pd.concat(pages, ignore_index=True),
         fields,
         np.concatenate(counts),
         np.concatenate(certain),
         max(n_places),
+        {name: sheet for some in reversed(differ) for name, sheet in some.items()},
     )
 
 
@@ -235,7 +248,22 @@ def _wide_part(part: pd.DataFrame, fields: list[str], column: str | None) -> tup
     if "boxes" in part and len(part):
         n_places = int(part["boxes"].fillna("").str.len().max())
     pages = part[of_page].iloc[first].reset_index(drop=True)
-    return pages, counts, certain, n_places
+    differ = {name: _differing(part, str(name), at, first) for name in of_page}
+    differ = {name: sheet for name, sheet in differ.items() if sheet}
+    return pages, counts, certain, n_places, differ
+
+
+def _differing(
+    part: pd.DataFrame, column: str, at: npt.NDArray, first: npt.NDArray
+) -> str:
+    """Return a sheet of which a column says several things; "" if there is none."""
+    own = part[column].reset_index(drop=True)
+    other = own.iloc[first[at]].reset_index(drop=True)
+    same = ((own == other).fillna(False) | (own.isna() & other.isna())).to_numpy(bool)
+    if same.all():
+        return ""
+    row = part.iloc[int((~same).argmax())]
+    return f"{row['file']}, page {row['page']}"
 
 
 def _numbered(part: pd.DataFrame) -> tuple[npt.NDArray, npt.NDArray]:

@@ -19,7 +19,7 @@ def audit_size(
     errors: npt.ArrayLike | None = None,
     spread: float | None = None,
     machine: npt.ArrayLike | None = None,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
 ) -> int:
     """Return how many sheets to audit for the total of a field.
 
@@ -37,7 +37,7 @@ def audit_size(
     machine : array-like, optional
         Machine counts of all sheets: with them the allowance of `estimate` for rare
         errors is counted too.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the interval.
 
     Returns
@@ -67,7 +67,7 @@ def audit_size(
     882
     """
     check_range("n_frame", n_frame, 2, 10**12, integer=True)
-    check_range("level", level, 0.5, 0.9999)
+    check_range("confidence_level", confidence_level, 0.5, 0.9999)
     check_range("half_width", half_width, 0, 1e15)
     if not half_width > 0:
         raise TallyError(f"half_width: expected more than 0 votes, got {half_width}")
@@ -81,7 +81,7 @@ def audit_size(
         worst = deviations[: int(np.ceil(each))].sum()
         rest = 1 - n / n_frame
         variance_ = rest * (n_frame * each * variance + each * worst)
-        return float(t.ppf((1 + level) / 2, n - 1) * np.sqrt(variance_))
+        return float(t.ppf((1 + confidence_level) / 2, n - 1) * np.sqrt(variance_))
 
     low, high = 2, n_frame
     while low < high:  # reach falls as n grows

@@ -84,7 +84,7 @@ def solve(
     group: Group,
     design: Design,
     method: str,
-    level: float,
+    confidence_level: float,
 ) -> Solved:
     """Return the estimate of one quantity with an interval by Student's t."""
     sums = _sums(quantity, counts, group)
@@ -105,7 +105,7 @@ def solve(
     rare = trust**2 * unseen(sums.frame @ line, design, group.n_frame)
     error = float(np.sqrt(seen + rare))
     at_most = max(group.n_audited - 1, 1)
-    reach = design.quantile(parts, level, at_most, fitted) * error
+    reach = design.quantile(parts, confidence_level, at_most, fitted) * error
     value = float(above / below)
     share = float(rare / (seen + rare)) if rare else 0.0
     return Solved(value, error, value - reach, value + reach, float(trust), share)
@@ -142,12 +142,12 @@ def solve_bounded(
     group: Group,
     design: Design,
     method: str,
-    level: float,
+    confidence_level: float,
 ) -> Solved:
     """Return the estimate with an interval that needs only the counts' range."""
     sums = _sums(quantity, counts, group)
     if counts.most is None:
-        raise TallyError("upper: expected the most a count can be for 'bounded'")
+        raise TallyError("registered: expected the most a count can be for 'bounded'")
     if sums.frame[:, 1].any() or sums.hand[:, 1].any():
         raise TallyError(
             f"{quantity.name}: interval='bounded' is for sums and known denominators; "
@@ -156,7 +156,7 @@ def solve_bounded(
     _check_below(quantity, sums.known[1])
     errors = (sums.hand - sums.machine)[group.drawn, 0]
     low, high = _error_range(quantity, counts, group)
-    first, last = bounded_mean(errors, low, high, group.n_frame, level)
+    first, last = bounded_mean(errors, low, high, group.n_frame, confidence_level)
     base = sums.frame[:, 0].sum() + sums.known[0]
     value, lower, upper = (
         float((base + group.n_frame * mean) / sums.known[1])

@@ -65,7 +65,9 @@ class Design:
         sizes = np.bincount(self.code, self.c, self.n_strata)
         return (sums / np.where(sizes > 0, sizes, 1))[self.code]
 
-    def quantile(self, parts: Floats, level: float, at_most: int, used: int) -> float:
+    def quantile(
+        self, parts: Floats, confidence_level: float, at_most: int, used: int
+    ) -> float:
         """Return by how many standard errors an interval reaches.
 
         The degrees of freedom are Satterthwaite's from the strata's shares of the
@@ -78,7 +80,7 @@ class Design:
         else:
             degrees = float(free.sum())
         degrees = max(min(degrees, at_most) - used, 1.0)
-        return float(stdtrit(degrees, (1 + level) / 2))
+        return float(stdtrit(degrees, (1 + confidence_level) / 2))
 
 
 def unseen(values: Floats, design: Design, n_sheets: int) -> float:

@@ -8,12 +8,12 @@ few counts to look at. They are listed, or gone through by maxima on the graph.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import log, prod
 
 import numpy as np
 import numpy.typing as npt
 
-from sktally.votes._graph import Rule, combinations, opened
+from sktally.votes._graph import Rule, combinations, log_prior, opened
 from sktally.votes._spectra import Array
 
 __all__ = ["best_reading"]
@@ -107,27 +107,27 @@ def _listed(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | None:
     """List all readings, and return the best."""
     counts = [np.flatnonzero(u) for u in unary]
     n = after = prod(len(c) for c in counts)
-    rows, score = [], np.ones(n)
+    rows, score = [], np.zeros(n)  # logarithms
     for u, c in zip(unary, counts, strict=True):
         before, after = after, after // len(c)
         rows.append(np.tile(np.repeat(c, after), n // before))
-        score *= u[rows[-1]]
+        score += np.log(u[rows[-1]])
     for total, parts in rules:
-        score[rows[total] != sum(rows[i] for i in parts)] = 0.0
-    if not score.any():
-        return None
+        score[rows[total] != sum(rows[i] for i in parts)] = -np.inf
     at = int(score.argmax())
-    return np.array([row[at] for row in rows], np.int64)
+    return (
+        None if score[at] == -np.inf else np.array([row[at] for row in rows], np.int64)
+    )
 
 
 def _gone_through(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | None:
     """Find the same by maxima on the graph of fields and sums."""
-    best, reading = 0.0, None
+    best, reading = -np.inf, None
     for fixed in combinations(unary, rules):
-        weight = prod(float(unary[i][v]) for i, v in fixed.items())
         score, found = _Tree(*opened(unary, rules, fixed)).best()
-        if score * weight > best:
-            best = score * weight
+        score += log_prior(unary, fixed)
+        if score > best:
+            best = score
             reading = np.array([fixed.get(i, found[i]) for i in range(len(unary))])
     return reading
 
@@ -141,21 +141,21 @@ class _Tree:
         for r, (total, parts) in enumerate(rules):
             for i in (total, *parts):
                 self.of_field[i].append(r)
-        self.above: dict[int, Array] = {}  # best of a field and all sums behind it
+        # best of a field and all sums behind it, against the best of all its counts
+        self.above: dict[int, Array] = {}
+        self.score = 0.0  # logarithm of these
         self.sums: dict[int, list[Array]] = {}  # best of each sum of the first parts
 
     def best(self) -> tuple[float, dict[int, int]]:
-        """Return the most probable reading, and how probable it is: 0 for none."""
-        score = 1.0
+        """Return the logarithm of the best score, minus infinity for none, and it."""
         reading: dict[int, int] = {}
         for i in range(len(self.unary)):
             if i not in self.above:
                 root = self._climb(i, -1)
-                score *= float(root.max())
-                if score == 0:
-                    break
+                if not root.any():
+                    return -np.inf, reading
                 self._settle(i, int(root.argmax()), -1, reading)
-        return score, reading
+        return self.score, reading
 
     def _climb(self, i: int, below: int) -> Array:
         """Return the best reading behind a field for each of its counts."""
@@ -163,6 +163,9 @@ class _Tree:
         for r in self.of_field[i]:
             if r != below:
                 found = found * self._fits(r, i)
+        most = float(found.max())
+        if most > 0:
+            found, self.score = found / most, self.score + log(most)
         self.above[i] = found
         return found
 

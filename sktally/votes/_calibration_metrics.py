@@ -35,7 +35,7 @@ def calibration_scores(
     groups: npt.ArrayLike | None = None,
     by: npt.ArrayLike | None = None,
     n_bins: int = 10,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     n_resamples: int = 1000,
     random_state: Any = None,
 ) -> pd.DataFrame:
@@ -57,7 +57,7 @@ def calibration_scores(
     n_bins : int, default=10
         Bins of the calibration error, with as many probabilities in each; equal ones
         are never parted.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the intervals.
     n_resamples : int, default=1000
         Draws of pages, with replacement.
@@ -133,7 +133,8 @@ def calibration_scores(
         sums = _page_sums(right, said, page, n_bins)
         drawn = _bootstrap([sums], n_resamples, rng)[0]
         row = {"n": len(right), "accuracy": right.mean(), "mean_proba": said.mean()}
-        rows[name] = row | _with_intervals(_measures(sums.sum(axis=0)), drawn, level)
+        whole = _measures(sums.sum(axis=0))
+        rows[name] = row | _with_intervals(whole, drawn, confidence_level)
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -144,7 +145,7 @@ def calibration_difference(
     *,
     groups: npt.ArrayLike | None = None,
     n_bins: int = 10,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
     n_resamples: int = 1000,
     random_state: Any = None,
 ) -> pd.DataFrame:
@@ -160,7 +161,7 @@ def calibration_difference(
         Page of each, as in `calibration_scores`.
     n_bins : int, default=10
         Bins of the calibration error.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the intervals.
     n_resamples : int, default=1000
         Draws of pages, with replacement; the same for both.
@@ -199,7 +200,7 @@ def calibration_difference(
     ]
     first, second = (_measures(table.sum(axis=0)) for table in sums)
     drawn = _bootstrap(sums, n_resamples, rng)
-    low, high = _ends(drawn[0] - drawn[1], level)
+    low, high = _ends(drawn[0] - drawn[1], confidence_level)
     columns = {
         "proba": first,
         "other": second,
@@ -216,7 +217,7 @@ def reliability_curve(
     *,
     groups: npt.ArrayLike | None = None,
     n_bins: int = 10,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
 ) -> pd.DataFrame:
     """Return what share was right where a probability was said.
 
@@ -230,7 +231,7 @@ def reliability_curve(
         Page of each, as in `calibration_scores`.
     n_bins : int, default=10
         Bins, with as many probabilities in each; equal ones are never parted.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the intervals.
 
     Returns
@@ -259,9 +260,8 @@ def reliability_curve(
     rows = []
     for number in range(bins.max() + 1):
         part = bins == number
-        share = accuracy_interval(
-            counts.correct[part], groups=counts.page[part], level=level
-        )
+        how = {"groups": counts.page[part], "confidence_level": confidence_level}
+        share = accuracy_interval(counts.correct[part], **how)
         rows.append((said[part].mean(), *share, int(part.sum())))
     return pd.DataFrame(rows, columns=["mean_proba", "accuracy", "low", "high", "n"])
 
@@ -336,7 +336,7 @@ def _bootstrap(
 
 
 def _ends(drawn: npt.NDArray[np.float64], level: float) -> npt.NDArray[np.float64]:
-    check_range("level", level, 0, 1)
+    check_range("confidence_level", level, 0, 1)
     return np.asarray(np.quantile(drawn, [0.5 - level / 2, 0.5 + level / 2], axis=0))
 
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import log, prod
 
 import numpy as np
 
 from sktally.exceptions import TallyError
 from sktally.votes._spectra import Array, Kernel, Spectra
 
-__all__ = ["Rule", "Solution", "Tree", "combinations", "opened", "solve"]
+__all__ = ["Rule", "Solution", "Tree", "combinations", "log_prior", "opened", "solve"]
 
 _MAX_CUTS = 20_000  # combinations of the values of fields that close circles
 
@@ -32,16 +32,16 @@ class Solution:
     Parameters
     ----------
     beliefs : list of ndarray
-        For each field and count the sum over all readings with it.
+        For each field and count the share of the readings with it.
     holds : list of float
         For each rule the share of readings in which it holds.
-    whole : float
-        Sum over all readings.
+    log_whole : float
+        Logarithm of the sum over all readings, which may be too small for a float.
     """
 
     beliefs: list[Array]
     holds: list[float]
-    whole: float
+    log_whole: float
 
 
 def solve(
@@ -61,18 +61,29 @@ def solve(
     Solution
     """
     beliefs = [np.zeros(len(u)) for u in unary]
-    holds, whole = np.zeros(len(rules)), 0.0
+    holds, whole, most = np.zeros(len(rules)), 0.0, -np.inf
     for fixed in combinations(unary, rules):
-        weight = prod(float(unary[i][v]) for i, v in fixed.items())
         found = Tree(*opened(unary, rules, fixed), kernels).solved()
+        log_weight = found.log_whole + log_prior(unary, fixed)
+        if log_weight > most:  # all is kept as shares of the largest so far
+            smaller, most = np.exp(most - log_weight), log_weight
+            holds, whole = holds * smaller, whole * smaller
+            beliefs = [belief * smaller for belief in beliefs]
+        weight = np.exp(log_weight - most)
         for i, belief in enumerate(beliefs):
             if i in fixed:
-                belief[fixed[i]] += weight * found.whole
+                belief[fixed[i]] += weight
             else:
                 belief += weight * found.beliefs[i]
-        holds += weight * found.whole * np.array(found.holds)
-        whole += weight * found.whole
-    return Solution(beliefs, list(holds / whole if whole else holds), whole)
+        holds += weight * np.array(found.holds)
+        whole += weight
+    shares = [belief / whole for belief in beliefs]
+    return Solution(shares, list(holds / whole), most + float(np.log(whole)))
+
+
+def log_prior(unary: Sequence[Array], fixed: dict[int, int]) -> float:
+    """Return the logarithm of how probable fixed values are by themselves."""
+    return sum(log(float(unary[i][v])) for i, v in fixed.items())
 
 
 def combinations(unary: Sequence[Array], rules: Sequence[Rule]) -> list[dict[int, int]]:
@@ -143,19 +154,19 @@ class Tree:
     def solved(self) -> Solution:
         """Send all messages, to the roots and back, and gather what they say."""
         self.walk = list(self._walk())
+        log_whole = 0.0
         for r, parent, children in reversed(self.walk):
-            self._hear(r, children)
+            log_whole += self._hear(r, children)
             self._tell(r, [parent])
         for r, parent, children in self.walk:
             self._hear(r, [parent])
             self._tell(r, children)
         beliefs = [self.product(i, -1) for i in range(len(self.unary))]
         holds = [self._holds(r, beliefs) for r in range(len(self.rules))]
-        whole = prod(float(beliefs[i].sum()) for i in self.roots())
-        for i, belief in enumerate(beliefs):  # they know their own component alone
-            mine = float(belief.sum())
-            beliefs[i] = belief * (whole / mine if mine else 0.0)
-        return Solution(beliefs, holds, whole)
+        masses = [float(belief.sum()) for belief in beliefs]
+        log_whole += sum(log(masses[i]) for i in self.roots())
+        shares = [belief / mass for belief, mass in zip(beliefs, masses, strict=True)]
+        return Solution(shares, holds, log_whole)
 
     def roots(self) -> set[int]:
         """Return one field of each connected part."""
@@ -177,9 +188,9 @@ class Tree:
                     waiting += children
                     yield r, parent, children
 
-    def _hear(self, r: int, fields: list[int]) -> None:
-        for i in fields:
-            self.sums[r].hear(i, self.product(i, r))
+    def _hear(self, r: int, fields: list[int]) -> float:
+        """Tell a sum what fields say, and return the logarithm of what that sums to."""
+        return sum(log(self.sums[r].hear(i, self.product(i, r))) for i in fields)
 
     def _tell(self, r: int, fields: list[int]) -> None:
         for i, message in self.sums[r].tell(fields).items():
@@ -200,6 +211,5 @@ class Tree:
         own = self.product(total, r)
         summed = self.sums[r].summed()
         n = min(len(own), len(summed))
-        whole = beliefs[total].sum()
         exact = rest + proba[differences == 0].sum()
-        return float(exact * (own[:n] @ summed[:n]) / whole) if whole else 0.0
+        return float(exact * (own[:n] @ summed[:n]) / beliefs[total].sum())

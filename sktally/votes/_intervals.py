@@ -34,7 +34,7 @@ def accuracy_interval(
     correct: npt.ArrayLike,
     *,
     groups: npt.ArrayLike | None = None,
-    level: float = 0.95,
+    confidence_level: float = 0.95,
 ) -> AccuracyInterval:
     """Return a share of successes with a Wilson interval that respects groups.
 
@@ -47,7 +47,7 @@ def accuracy_interval(
         Successes.
     groups : array-like of shape (n,), optional
         Page of each. Without it all are taken for independent.
-    level : float, default=0.95
+    confidence_level : float, default=0.95
         Coverage of the interval.
 
     Returns
@@ -77,12 +77,12 @@ def accuracy_interval(
     values = np.asarray(correct, dtype=np.float64).ravel()
     if len(values) == 0:
         raise TallyError("correct: expected one value or more, got none")
-    check_range("level", level, 0, 1)
+    check_range("confidence_level", confidence_level, 0, 1)
     share = float(values.mean())
     size = float(len(values))
     if groups is not None:
         size = _effective_size(values, np.asarray(groups).ravel())
-    z = float(norm.ppf(0.5 + level / 2))
+    z = float(norm.ppf(0.5 + confidence_level / 2))
     center = (share + z**2 / (2 * size)) / (1 + z**2 / size)
     half = z / (1 + z**2 / size)
     half *= np.sqrt(share * (1 - share) / size + z**2 / (4 * size**2))

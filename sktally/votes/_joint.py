@@ -143,7 +143,8 @@ def prepare(
     slips = SumSlips() if slips is None else slips
     places = _places(posteriors, n_places)
     unary = [_dense(p, n) for p, n in zip(posteriors, places, strict=True)]
-    return unary, rules, [slips.kernel(places[total]) for total, _ in rules]
+    kernels = {n: slips.kernel(n) for n in {places[total] for total, _ in rules}}
+    return unary, rules, [kernels[places[total]] for total, _ in rules]
 
 
 def _rules(names: list[str], sums: Mapping[str, Sequence[str]]) -> list[Rule]:

@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from sktally.votes._graph import Tree, combinations, opened
+from sktally.votes._graph import Tree, combinations, log_prior, opened
 from sktally.votes._joint import prepare
 from sktally.votes._posterior import CountPosterior
 from sktally.votes._slips import SumSlips
@@ -80,12 +80,13 @@ def draw_readings(
     cases = combinations(unary, rules)
     n_of_case = np.array([n_draws])
     if len(cases) > 1:
-        weights = [
-            prod(float(unary[i][v]) for i, v in fixed.items())
-            * Tree(*opened(unary, rules, fixed), kernels).solved().whole
+        logs = [
+            log_prior(unary, fixed)
+            + Tree(*opened(unary, rules, fixed), kernels).solved().log_whole
             for fixed in cases
         ]
-        n_of_case = rng.multinomial(n_draws, np.array(weights) / sum(weights))
+        weights = np.exp(np.array(logs) - max(logs))
+        n_of_case = rng.multinomial(n_draws, weights / weights.sum())
     drawn = []
     for k in np.flatnonzero(n_of_case):
         tree = Tree(*opened(unary, rules, cases[k]), kernels)

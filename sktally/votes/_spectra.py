@@ -53,26 +53,28 @@ class Spectra:
         slip[differences] = proba
         self.slip = rfft(slip)
         self.known: dict[int, Spectrum] = {}
-        self.mass: dict[int, float] = {}
 
-    def hear(self, i: int, said: Array) -> None:
-        """Take note of what a field says of its counts, other sums considered."""
-        self.known[i] = rfft(said, self.size)
-        self.mass[i] = float(said.sum())
+    def hear(self, i: int, said: Array) -> float:
+        """Take note of what a field says of its counts, other sums considered.
+
+        What it says is made to sum to 1, for many small numbers would make nothing;
+        what it summed to is returned.
+        """
+        mass = float(said.sum())
+        self.known[i] = rfft(said / mass, self.size)
+        return mass
 
     def summed(self) -> Array:
         """Return the distribution of the sum of all parts."""
         found: Any = prod(self.known[i] for i in self.parts)
-        mass = prod(self.mass[i] for i in self.parts)
-        return _without_noise(np.asarray(irfft(found, self.size)), mass)
+        return _without_noise(np.asarray(irfft(found, self.size)), 1.0)
 
     def tell(self, to: Iterable[int]) -> dict[int, Array]:
         """Return how well each count of some fields fits what the others said."""
         told = {}
         for i, spectrum in self._others({*to}):
-            mass = prod(m for j, m in self.mass.items() if j != i)
             fits = irfft(spectrum, self.size)[: self.lengths[i]]
-            told[i] = _without_noise(fits, mass) + self.rest * mass
+            told[i] = _without_noise(fits, 1.0) + self.rest
         return told
 
     def _others(self, to: set[int]) -> Iterator[tuple[int, Spectrum]]:

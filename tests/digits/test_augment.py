@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from sktally.digits import AUGMENT_PRESETS, Augmentation, _augment, augment_cells
 from sktally.digits._augment import make_augmentation
+from sktally.digits._places import bicubic_weights
 from sktally.exceptions import TallyError
 
 STRONG = {
@@ -180,5 +181,5 @@ def test_elastic_weights_are_those_of_bicubic_interpolation():
     expected = functional.interpolate(
         knots, (28, 20), mode="bicubic", align_corners=True
     )
-    down, right = (_augment._bicubic(side, "cpu") for side in (28, 20))
+    down, right = (bicubic_weights(side, "cpu") for side in (28, 20))
     assert torch.allclose(down @ knots @ right.T, expected, atol=1e-5)

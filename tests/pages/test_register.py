@@ -404,6 +404,18 @@ class TestArguments:
             register_page(page, "example", min_agreement=score + 0.005)
 
 
+@pytest.mark.parametrize("number, by", [(3, 50), (4, 50), (4, -80)])
+def test_boxes_one_off_for_a_mistyped_anchor_are_refused(number, by):
+    form = load_form("example")
+    anchors = list(form.anchors)[:number]
+    x, y = anchors[1].center
+    anchors[1] = anchors[1].model_copy(update={"center": (x + by, y)})
+    form = form.model_copy(update={"anchors": tuple(anchors)})
+    page = make_tally_pages(1, form="example", random_state=0).pages[0]
+    with pytest.raises(FormMismatchError, match=r"one box or row off. Is each anchor"):
+        register_page(page, form)
+
+
 def test_symmetric_form_says_so_and_keeps_the_page_as_it_lies():
     form = millimetre_form(frame=0)
     data = sheets(form, degrade="none", scribbles=False)

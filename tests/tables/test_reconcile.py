@@ -10,9 +10,11 @@ import tracemalloc
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.exceptions import NotFittedError
 
-from sktally import StoreError, TallyError, TallyForm
+from sktally import StoreError, TallyError, TallyForm, save_model
+from sktally.cli import main
 from sktally.tables import (
     SUMS_COLUMNS,
     Store,
@@ -322,6 +324,14 @@ def test_probabilities_are_calibrated(path):
     with Store(path) as store:
         (noted,) = store.ask("SELECT content FROM reconciliations WHERE id = 2")
     assert '"temperature": [3.0]' in noted[0]
+    calibrator.log_loss_, calibrator.n_pages_ = (1.0, 0.9), 20
+    saved = save_model(calibrator, path.parent / "calibrator")
+    given = ["reconcile", str(path), "--calibrator", str(saved)]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("reconciliation 2 of run 1: 4 of 4 pages, 4 of")
+    given[-1] = "default"
+    assert "call calibrate before save_model" in CliRunner().invoke(main, given).stderr
 
 
 def test_pages_that_were_not_read_have_nothing_to_reconcile(path):
@@ -374,6 +384,15 @@ def test_what_was_altered_is_found(path, tamper, statement, found):
     assert any(text.startswith(found) for text in told), told
     if found == "sheets: row 2":
         assert any("(/scans/station_1.png) was altered" in text for text in told)
+
+
+@pytest.mark.parametrize("names", ["[]", "[1, 2, 3]"])
+def test_fields_that_were_altered_are_told(path, tamper, names):
+    change = f"json_set(content, '$.form.fields', json('{names}'))"
+    tamper(path, f"UPDATE runs SET content = {change}")
+    for verb in (store_table, sums_table):
+        with Store(path) as store, pytest.raises(StoreError, match="altered"):
+            verb(store)
 
 
 def test_what_was_altered_is_not_shown_as_a_number(path, tamper):
@@ -446,6 +465,31 @@ def test_slips_are_learnt_from_audits_of_whole_sheets(tmp_path):
     assert (told.slips, told.audited, told.done) == (slips, 60, 60)
     with Store(path) as store:
         assert "(of 60 audited sheets); shown" in store_status(store)
+
+
+def test_a_guess_does_not_hide_what_was_learnt_from_audits(tmp_path):
+    def shown():
+        with Store(path) as store:
+            (line,) = [x for x in store_status(store).splitlines() if "; shown" in x]
+        return int(line.split()[1].rstrip(":"))
+
+    sheets = random_sheets(60)
+    path = make(tmp_path / "votes.sqlite", sheets)
+    with Store(path) as store:
+        import_edits(store, readings(sheets))
+    reconcile_store(path)
+    reconcile_store(path, slips="audits")
+    assert reconcile_store(path).number == 3
+    assert shown() == 2
+    reconcile_store(path, slips=RARE)  # somebody wants it so
+    assert shown() == 4
+    assert reconcile_store(path).number == 5
+    assert shown() == 2
+    make(path, random_sheets(1, seed=1), start=60)
+    assert reconcile_store(path).number == 5
+    assert shown() == 5  # it covers more pages
+    assert reconcile_store(path, slips="audits").number == 6
+    assert shown() == 6
 
 
 def test_memory_does_not_grow_with_the_pages(tmp_path, monkeypatch):

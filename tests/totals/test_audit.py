@@ -237,10 +237,16 @@ def test_files_that_are_no_draw(tmp_path, data):
 
 
 @pytest.mark.parametrize("rows", [slice(1, None), slice(None, -1)])
-@pytest.mark.parametrize("strata", [None, REGIONS])
-def test_no_sheet_of_a_draw_is_left_out(tmp_path, rows, strata):
-    method = "simple" if strata is None else "stratified"
-    draw = draw_audit(NAMES, 12, method=method, strata=strata, random_state=0)
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "simple"},
+        {"method": "stratified", "strata": REGIONS},
+        {"method": "unequal", "size": range(60, 100)},
+    ],
+)
+def test_no_sheet_of_a_draw_is_left_out(tmp_path, rows, how):
+    draw = draw_audit(NAMES, 12, **how, random_state=0)
     path = tmp_path / "draw.csv"
     draw.to_csv(path)
     pd.read_csv(path).iloc[rows].to_csv(path, index=False)
@@ -253,3 +259,14 @@ def test_orders_and_strata_that_are_none(change):
     draw = draw_audit(NAMES, 4, random_state=0)
     with pytest.raises(TallyError, match="AuditDraw: expected"):
         AuditDraw(draw.sheets.assign(**change), "simple", 40, draw.frame_hash)
+
+
+def test_sheets_are_named_as_pages_are_when_they_are_read():
+    table = pd.DataFrame({"file": ["a.png", "b.pdf", "b.pdf"], "page": [1, 1, 2]})
+    names = ["a.png", "b.pdf#page=1", "b.pdf#page=2"]
+    drawn = draw_audit(table, 3, random_state=0)
+    assert sorted(drawn.names) == names
+    again = draw_audit(pd.DataFrame({"sheet": names}), 3, random_state=0)
+    assert again.frame_hash == drawn.frame_hash
+    with pytest.raises(TallyError, match="page and field; pivot it"):
+        draw_audit(table.assign(field="01"), 3)

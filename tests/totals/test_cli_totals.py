@@ -1,10 +1,24 @@
+import io
+from pathlib import Path
+
 import cv2
+import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
 
-from sktally import load_reader, make_tally_pages, read_to_store, vote_totals
+from sktally import (
+    load_reader,
+    make_tally_pages,
+    read_to_store,
+    review_order,
+    save_model,
+    vote_totals,
+)
 from sktally.cli import main
+from sktally.tables import Store, import_edits, store_table
+from sktally.totals import draw_counts, store_proba
+from sktally.votes import DigitCalibrator
 
 
 def run(*arguments):
@@ -52,6 +66,76 @@ def test_totals_are_printed_without_out(store):
     lines = result.stdout.splitlines()
     assert lines[0].startswith("field,total,expected,lower,upper,share,")
     assert len(lines) == 5
+
+
+def test_review_lists_pages_by_the_votes_that_a_look_mends(store, tmp_path):
+    """Expected errors by draws of whole sheets, which are made in another way."""
+    form = load_reader("example")[0].form_
+    with Store(store) as opened:
+        proba = np.stack([sheet.digit_proba for sheet in store_proba(opened)])
+        final = store_table(opened)["final"].to_numpy(int).reshape(3, -1)
+    drawn = draw_counts(proba, form, n_draws=20_000, random_state=0)
+    off = np.abs(drawn - final).mean(axis=0).sum(axis=1)
+    out = tmp_path / "review.csv"
+    result = run("review", store, "--out", out)
+    assert result.exit_code == 0, result.output
+    written = pd.read_csv(out)
+    at = [int(Path(file).stem) for file in written["file"]]
+    assert written["votes"].to_numpy() == pytest.approx(off[at], rel=0.15, abs=0.05)
+    assert written["votes_per_hour"].is_monotonic_decreasing
+    assert written["votes_left"].iloc[-1] == 0
+    assert result.stderr.startswith("sktally: 3 pages of 3, 0.0 hours: of ")
+    first = run("review", store, "--pages", 1, "--fields", "01,02")
+    assert len(first.stdout.splitlines()) == 2
+    assert "sktally: 1 page of 3" in first.stderr
+    assert run("review", store, "--votes-left", 1e9).stdout.count("\n") == 1
+
+
+def test_review_takes_a_calibrator_and_voters(store, tmp_path):
+    stations = ["--stations", store.parent / "stations.csv"]
+    flat = DigitCalibrator()
+    flat.temperature_, flat.log_loss_, flat.n_pages_ = np.array([4.0]), (1.0, 1.0), 20
+    saved = save_model(flat, tmp_path / "flat")
+    plain = run("review", store, *stations, "--registered", "voters")
+    doubted = run("review", store, "--calibrator", saved)
+    assert plain.exit_code == doubted.exit_code == 0, doubted.output
+    votes = [
+        pd.read_csv(io.StringIO(result.stdout))["votes"].sum()
+        for result in (plain, doubted)
+    ]
+    assert votes[1] > 2 * votes[0]
+    assert votes[1] == pytest.approx(
+        review_order(store, calibrator=flat).pages["votes"].sum()
+    )
+    wrong = run("review", store, "--calibrator", "default")
+    assert wrong.exit_code == 2
+    assert "expected a reader that was calibrated, or a DigitCalib" in wrong.stderr
+    totals = run("totals", store, "--calibrator", saved)
+    assert totals.exit_code == 0 and totals.stdout != run("totals", store).stdout
+
+
+def test_what_people_have_decided_is_not_looked_at_again(tmp_path):
+    made = make_tally_pages(2, form="example", random_state=7)
+    names = [str(tmp_path / f"{i}.png") for i in range(2)]
+    for name, page in zip(names, made.pages):
+        cv2.imwrite(name, page)
+    path = tmp_path / "votes.sqlite"
+    reader = load_reader("example")
+    read_to_store(reader, names, path)
+    fields = reader[0].form_.field_names
+    edits = pd.DataFrame({"file": names[0], "field": fields, "who": "ana"})
+    edits["count"] = [*map(str, made.counts[0][:-1]), ""]  # the last one cannot be read
+    with Store(path) as store:
+        import_edits(store, edits.iloc[:2])
+        before = review_order(store).pages
+        import_edits(store, edits.iloc[2:])
+        after = review_order(store).pages
+    assert sorted(before["fields"]) == [len(fields) - 2, len(fields)]
+    assert after["file"].tolist() == [names[1]]
+    with Store(path) as store:
+        import_edits(store, edits.assign(file=names[1]))
+    result = run("review", path)
+    assert result.exit_code == 2 and "people have decided every field" in result.stderr
 
 
 def test_mistakes_are_one_line(store, tmp_path):

@@ -155,7 +155,9 @@ def test_every_design_puts_a_biased_machine_right(method):
     given = {"stratified": {"strata": "half"}, "unequal": {"size": "voters"}}
     draw = draw_audit(read, 120, method=method, random_state=1, **given.get(method, {}))
     audit = draw.with_readings(paper.loc[draw.names])
-    table = estimate(audit, read, of=["ana", "ben"], upper="voters", audit_only=True)
+    table = estimate(
+        audit, read, of=["ana", "ben"], registered="voters", audit_only=True
+    )
     truth = paper.sum().to_numpy()
     assert np.all((table["lower"] < truth) & (truth < table["upper"]))
     assert np.all(abs(table["machine"] - truth) > 200)
@@ -170,7 +172,7 @@ def test_groups_have_rows_of_their_own():
     read["half"] = ["a", "b"] * 200
     draw = draw_audit(read, 120, method="stratified", strata="half", random_state=2)
     audit = draw.with_readings(paper.loc[draw.names])
-    table = estimate(audit, read, of=["ana", "ben"], by="half", upper="voters")
+    table = estimate(audit, read, of=["ana", "ben"], by="half", registered="voters")
     assert table["half"].tolist() == ["a", "a", "b", "b"]
     assert table["n_frame"].tolist() == [200] * 4
     assert table["n_audited"].tolist() == [60] * 4
@@ -192,7 +194,7 @@ def test_intervals_hold_over_many_audits_of_rare_errors(interval):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TallyWarning)
             row = estimate(
-                audit, read, of=["ana"], upper="voters", interval=interval
+                audit, read, of=["ana"], registered="voters", interval=interval
             ).iloc[0]
         held += row["lower"] <= truth <= row["upper"]
     assert held >= 71  # of 80 at 95 %, fewer once in a hundred times
@@ -215,8 +217,10 @@ def test_counts_above_what_can_be_are_not_believed():
     draw = draw_audit(read, 100, random_state=0)
     audit = draw.with_readings(paper.loc[draw.names])
     wide, tight = (
-        estimate(audit, read, of=["ana"], upper=upper, method="difference").iloc[0]
-        for upper in (None, "voters")
+        estimate(
+            audit, read, of=["ana"], registered=registered, method="difference"
+        ).iloc[0]
+        for registered in (None, "voters")
     )
     assert tight["std_error"] < wide["std_error"] / 1.5
 
@@ -228,7 +232,7 @@ def test_no_error_among_the_audited_is_warned_of_and_still_wide():
     with pytest.warns(TallyWarning, match="no audited sheet was misread"):
         row = estimate(audit, paper, of=["ana"]).iloc[0]
     assert row["std_error"] > 0
-    row = estimate(audit, paper, of=["ana"], upper=200, interval="bounded").iloc[0]
+    row = estimate(audit, paper, of=["ana"], registered=200, interval="bounded").iloc[0]
     assert row["lower"] < paper["ana"].sum() < row["upper"]
 
 
@@ -237,9 +241,9 @@ def test_missing_readings_are_an_error_or_bounded():
     draw = draw_audit(read, 100, random_state=0)
     audit = draw.with_readings(paper.loc[draw.names[:-2]])
     with pytest.raises(TallyError, match="2 of 100 sheets drawn have missing readings"):
-        estimate(audit, read, upper="voters")
+        estimate(audit, read, registered="voters")
     of = ["ana", share("ana", ["ana", "ben"])]
-    options = {"of": of, "upper": "voters", "method": "difference"}
+    options = {"of": of, "registered": "voters", "method": "difference"}
     table = estimate(audit, read, missing="bound", **options)
     for ana, ben in ((0, 0), (0, 200), (200, 0), (200, 200), (90, 50)):
         rest = pd.DataFrame({"ana": ana, "ben": ben}, index=draw.names[-2:])
@@ -303,15 +307,19 @@ def test_audits_and_frames_that_do_not_fit(change, message):
             {"by": "single"},
             "2 audited sheets in each group, got fewer in f, t",
         ),
-        ({"upper": 50}, "'ana': more than the sheet can hold .upper. on b"),
-        ({"upper": "voided"}, "upper, column 'voided'"),
+        ({"registered": 50}, "'ana': more than the sheet can hold .registered. on b"),
+        ({"registered": "voided"}, "registered, column 'voided'"),
         ({"method": "magic"}, "method: expected one of"),
         ({"interval": "exact"}, "interval: expected one of"),
-        ({"level": 1.0}, "level: expected a number"),
+        ({"confidence_level": 1.0}, "confidence_level: expected a number"),
         ({"unread": "median"}, "unread: expected one of 'mean'"),
-        ({"interval": "bounded"}, "upper: expected the most"),
+        ({"interval": "bounded"}, "registered: expected the most"),
         (
-            {"interval": "bounded", "upper": 110, "of": [share("ana", ["ana", "ben"])]},
+            {
+                "interval": "bounded",
+                "registered": 110,
+                "of": [share("ana", ["ana", "ben"])],
+            },
             "for sums and known denominators",
         ),
         ({"interval": "bounded", "method": "ratio"}, "expected 'difference'"),
@@ -333,7 +341,7 @@ def test_bad_options(options, message):
 def test_bounded_is_for_simple_draws():
     audit = audit_of("abde", 2 / 3, ["x", "x", "y", "y"], "stratified")
     with pytest.raises(TallyError, match="'bounded' is for method='simple'"):
-        estimate(audit, READ, interval="bounded", upper=110)
+        estimate(audit, READ, interval="bounded", registered=110)
 
 
 @pytest.mark.parametrize(
@@ -354,7 +362,7 @@ def test_ratios_with_missing_readings_hold_what_full_ones_say():
     full = draw.with_readings(PAPER.loc[draw.names])
     gap = PAPER.loc[draw.names].astype(float)
     gap.iloc[0, 0] = np.nan
-    options = {"of": ["ana"], "upper": "voters", "method": "ratio"}
+    options = {"of": ["ana"], "registered": "voters", "method": "ratio"}
     row = estimate(full, READ, **options).iloc[0]
     wide = estimate(draw.with_readings(gap), READ, missing="bound", **options).iloc[0]
     assert wide["lower"] <= row["lower"] < row["upper"] <= wide["upper"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sktally import TallyError, load_reader, make_tally_pages, read_tallies
 from sktally.totals import count_error, expected_errors, review_order
-from sktally.votes import CountPosterior, count_proba, labels_to_counts
+from sktally.votes import CountPosterior, SumSlips, count_proba, labels_to_counts
 
 TABLE = pd.DataFrame(
     {
@@ -38,10 +38,10 @@ def test_known_answer_from_probabilities():
 
 
 def test_registered_voters_bound_what_was_not_read():
-    plan = review_order(TABLE, bound="voters")
+    plan = review_order(TABLE, registered="voters")
     assert plan.pages["votes"][0] == pytest.approx(400 * (0.1 + 0.55))
     never = TABLE.assign(count=TABLE["count"].where(TABLE["field"] == "a"))
-    first = review_order(never, bound="voters").pages
+    first = review_order(never, registered="voters").pages
     assert first["votes"].tolist() == pytest.approx([440, 202, 200])
     with pytest.raises(TallyError, match="a count of 'b' on some page"):
         review_order(never)
@@ -60,8 +60,8 @@ def test_expected_errors_go_before_probabilities():
 
 
 def test_pages_by_other_names():
-    table = TABLE.rename(columns={"file": "station"}).drop(columns="page")
-    assert review_order(table, by="station").pages["station"][0] == "3.jpg"
+    table = TABLE.rename(columns={"file": "sheet"}).drop(columns="page")
+    assert review_order(table).pages["sheet"][0] == "3.jpg"
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -166,14 +166,17 @@ def test_bad_rules(rule, message):
         ({"expected_error": np.inf}, {}, "expected_error: expected numbers from 0"),
         ({"expected_error": np.nan}, {}, "expected_error: expected a number, got none"),
         ({"field": "a"}, {}, "each field of a page once, got twice: row 1, file 1.jpg"),
-        ({"voters": 15}, {"bound": "voters"}, "no more votes than 'voters' allows"),
+        (
+            {"voters": 15},
+            {"registered": "voters"},
+            "no more votes than 'voters' allows",
+        ),
         (
             {"voters": np.nan},
-            {"bound": "voters"},
+            {"registered": "voters"},
             "voters: expected a number, got",
         ),
-        ({}, {"bound": "registered"}, "got none named registered"),
-        ({}, {"by": "station"}, "got none named station"),
+        ({}, {"registered": "registered"}, "got none named registered"),
         ({}, {"weights": {"c": 1}}, "expected names of fields, a, b, got c"),
         ({}, {"weights": {"a": -1}}, "weights: expected numbers of 0 or more"),
         ({}, {"weights": {"a": 0}}, "one above 0, got"),
@@ -184,6 +187,26 @@ def test_bad_rules(rule, message):
 def test_bad_input(change, options, message):
     with pytest.raises(TallyError, match=message):
         review_order(TABLE.assign(**change), **options)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "message"),
+    [
+        ([1], {}, "source: expected a store, or a table of `read_tallies`"),
+        (TABLE, {"slips": SumSlips()}, "calibrator, slips: are of stores"),
+    ],
+)
+def test_sources_that_are_none(source, options, message):
+    with pytest.raises(TallyError, match=message):
+        review_order(source, **options)
+
+
+def test_stations_are_joined_to_tables():
+    stations = pd.DataFrame({"station": list("123"), "people": 500})
+    plan = review_order(TABLE, stations=stations, registered="people")
+    assert len(plan.pages) == 3
+    with pytest.warns(match="1 pages without a station: 3.jpg"):
+        review_order(TABLE.drop(columns="voters"), stations=stations[:2])
 
 
 def test_empty_table_and_shapes():

@@ -26,13 +26,13 @@ def small_contests(draw):
     """Draw a contest of a few sheets: what was reported, and what is written."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     n, names = draw(st.sampled_from([2, 3, 3, 4, 4, 5])), draw(st.integers(2, 3))
-    bounds = rng.integers(1, 9, n)
+    registered = rng.integers(1, 9, n)
     per_voter = draw(st.integers(1, names - 1))
 
     def votes():
-        made = rng.integers(0, bounds[:, None] + 1, (n, names))
-        for row, bound in zip(made, bounds):
-            while row.sum() > per_voter * bound:
+        made = rng.integers(0, registered[:, None] + 1, (n, names))
+        for row, voters in zip(made, registered):
+            while row.sum() > per_voter * voters:
                 row[rng.choice(np.flatnonzero(row))] -= 1
         return made
 
@@ -42,7 +42,7 @@ def small_contests(draw):
     winners = draw(st.integers(1, names - 1))
     try:
         contest = make_contest(
-            reported, bounds, n_winners=winners, votes_per_voter=per_voter
+            reported, registered, n_winners=winners, votes_per_voter=per_voter
         )
     except TallyError:  # a tie
         return None
@@ -171,16 +171,18 @@ def made_contest(n=60, lead=20):
 
 
 def test_the_seed_and_the_names_fix_the_order():
-    counts, bounds = made_contest()
-    plan = TranscriptionRiskPlan(seed="3 1 4").fit(counts, bounds)
-    again = TranscriptionRiskPlan(seed="3 1 4").fit(counts[::-1], bounds.sort_index())
+    counts, registered = made_contest()
+    plan = TranscriptionRiskPlan(seed="3 1 4").fit(counts, registered)
+    again = TranscriptionRiskPlan(seed="3 1 4").fit(
+        counts[::-1], registered.sort_index()
+    )
     assert plan.order_.tolist() == again.order_.tolist()
     keys = {}
     for name, worst in plan.worst_.items():
         digest = hashlib.sha256(f"3 1 4,{name}".encode()).hexdigest()
         keys[name] = -math.log((int(digest[:16], 16) + 0.5) / 2**64) / worst
     assert plan.order_.tolist() == sorted(keys, key=keys.get)
-    other = TranscriptionRiskPlan(seed="3 1 5").fit(counts, bounds)
+    other = TranscriptionRiskPlan(seed="3 1 5").fit(counts, registered)
     assert other.order_.tolist() != plan.order_.tolist()
 
 
@@ -195,8 +197,8 @@ def test_draws_are_in_proportion_to_what_is_at_stake():
 
 
 def test_reading_on_until_the_outcome_holds():
-    counts, bounds = made_contest()
-    plan = TranscriptionRiskPlan(seed=7).fit(counts, bounds)
+    counts, registered = made_contest()
+    plan = TranscriptionRiskPlan(seed=7).fit(counts, registered)
     assert (plan.risk_, plan.done_, plan.conclusion_) == (1, False, "read more")
     while not plan.done_:
         plan.update(counts.loc[plan.draw(3)])
@@ -207,8 +209,8 @@ def test_reading_on_until_the_outcome_holds():
 
 
 def test_only_sheets_before_the_first_unread_one_count():
-    counts, bounds = made_contest()
-    plan = TranscriptionRiskPlan(seed=7).fit(counts, bounds)
+    counts, registered = made_contest()
+    plan = TranscriptionRiskPlan(seed=7).fit(counts, registered)
     drawn = plan.draw(10)
     plan.update(counts.loc[drawn[1:]])
     assert plan.n_read_ == 0 and plan.risk_ == 1
@@ -217,9 +219,9 @@ def test_only_sheets_before_the_first_unread_one_count():
 
 
 def test_a_wrong_outcome_ends_with_all_sheets_read():
-    counts, bounds = made_contest(lead=2)
+    counts, registered = made_contest(lead=2)
     written = counts.rename(columns={"a": "b", "b": "a"})[counts.columns]
-    plan = TranscriptionRiskPlan(seed=7).fit(counts, bounds)
+    plan = TranscriptionRiskPlan(seed=7).fit(counts, registered)
     plan.update(written.loc[plan.draw(60)])
     assert plan.done_ and plan.conclusion_ == "all sheets read" and plan.risk_ > 0.05
     assert plan.totals_.to_dict() == written.sum().to_dict()
@@ -227,13 +229,13 @@ def test_a_wrong_outcome_ends_with_all_sheets_read():
 
 
 def test_unread_and_lost_sheets():
-    counts, bounds = made_contest()
-    whole = TranscriptionRiskPlan(seed=7).fit(counts, bounds)
+    counts, registered = made_contest()
+    whole = TranscriptionRiskPlan(seed=7).fit(counts, registered)
     some = counts.drop(index=[f"s{i}" for i in range(3, 20)])
-    unread = TranscriptionRiskPlan(seed=7).fit(some, bounds)
+    unread = TranscriptionRiskPlan(seed=7).fit(some, registered)
     assert unread.worst_["s3"] == pytest.approx(200 / unread.margins_["votes"].min())
     assert unread.sheets_to_go() > whole.sheets_to_go()
-    lost = TranscriptionRiskPlan(seed=7).fit(some, bounds, lost=["s3"])
+    lost = TranscriptionRiskPlan(seed=7).fit(some, registered, lost=["s3"])
     assert "s3" not in lost.order_ and len(lost.order_) == 59
     assert lost.update(counts.loc[lost.draw(59)]).risk_ == 0
     found = counts.drop(index="s3").reindex(unread.draw(60))  # nobody finds s3
@@ -271,15 +273,15 @@ def test_more_winners():
 
 
 def test_expected_sheets_heed_errors_and_unread_sheets():
-    counts, bounds = made_contest(n=300)
-    plan = TranscriptionRiskPlan(seed=0).fit(counts, bounds)
+    counts, registered = made_contest(n=300)
+    plan = TranscriptionRiskPlan(seed=0).fit(counts, registered)
     none, some = (
         plan.expected_sheets(error_rate=r, error_votes=100, random_state=0).mean
         for r in (0, 0.2)
     )
     assert none < some
     counts.iloc[:50] = np.nan
-    other = TranscriptionRiskPlan(seed=0).fit(counts.astype("Int64"), bounds)
+    other = TranscriptionRiskPlan(seed=0).fit(counts.astype("Int64"), registered)
     # once read, these add to the margin
     assert other.expected_sheets(random_state=0).high < other.sheets_to_go()
 
@@ -289,13 +291,17 @@ BOUNDS = pd.Series({"x": 9, "y": 9})
 
 
 @pytest.mark.parametrize(
-    ("counts", "bounds", "message"),
+    ("counts", "registered", "message"),
     [
         (COUNTS, pd.Series({"x": 5, "y": 9}), "sheet 'x' holds 6 votes, expected at"),
         (COUNTS, pd.Series({"x": 9}), "got none for y; add their registered voters"),
         (COUNTS, [9], "expected one for each of 2 sheets, got shape"),
         (COUNTS, pd.Series({"x": 9, "y": None}), "a number of voters for every sheet"),
-        (COUNTS, pd.Series({"x": 9, "y": -1}), "bounds: expected whole numbers of 0"),
+        (
+            COUNTS,
+            pd.Series({"x": 9, "y": -1}),
+            "registered: expected whole numbers of 0",
+        ),
         (COUNTS, pd.Series([9, 9], ["x", "x"]), "each sheet once, got twice: x"),
         (COUNTS.replace(5, -5), BOUNDS, "got -5 for sheet 'x', 'a'"),
         (COUNTS.replace(5, 0.5), BOUNDS, "got 0.5 for sheet 'x', 'a'"),
@@ -308,9 +314,9 @@ BOUNDS = pd.Series({"x": 9, "y": 9})
         (COUNTS.assign(b=[6, 5]), 2 * BOUNDS, "got a tie of a, b with 11 votes each"),
     ],
 )
-def test_bad_contests(counts, bounds, message):
+def test_bad_contests(counts, registered, message):
     with pytest.raises(TallyError, match=message):
-        TranscriptionRiskPlan(seed=0).fit(counts, bounds)
+        TranscriptionRiskPlan(seed=0).fit(counts, registered)
 
 
 @pytest.mark.parametrize(
@@ -344,35 +350,35 @@ def test_bad_parameters(params, message):
     ],
 )
 def test_bad_readings(change, message):
-    counts, bounds = made_contest()
-    plan = TranscriptionRiskPlan(seed=0).fit(counts, bounds)
+    counts, registered = made_contest()
+    plan = TranscriptionRiskPlan(seed=0).fit(counts, registered)
     drawn = counts.loc[plan.draw(2)]
     with pytest.raises(TallyError, match=message):
         plan.update(change(drawn, counts.loc[plan.order_[2:]]))
     plan.update(drawn)
     with pytest.raises(TallyError, match="were read before"):
         plan.update(drawn)
-    with pytest.raises(TallyError, match="lost: expected sheets that have a bound"):
-        plan.fit(counts, bounds, lost=["elsewhere"])
+    with pytest.raises(TallyError, match="lost: expected sheets that have voters"):
+        plan.fit(counts, registered, lost=["elsewhere"])
 
 
 SMALL = pd.DataFrame({"A": [100, 90, 120], "B": [50, 60, 70]}, index=["a", "b", "ab"])
 
 
 @pytest.mark.parametrize(
-    ("counts", "bounds", "message"),
+    ("counts", "registered", "message"),
     [
-        (SMALL, 300, r"bounds: expected one for each of 3 sheets, got shape \(\)"),
-        (SMALL, None, r"bounds: expected one for each of 3 sheets, got shape \(\)"),
+        (SMALL, 300, r"registered: expected one for each of 3 sheets, got shape \(\)"),
+        (SMALL, None, r"registered: expected one for each of 3 sheets, got shape \(\)"),
         (SMALL, SMALL, r"got shape \(3, 2\)"),
         (5, [300] * 3, "counts: expected a table"),
         (SMALL.astype(float).replace(100, 1e20), [300] * 3, "counts: .* got 1e"),
-        (SMALL, [1e20] * 3, "bounds: .* got 1e"),
+        (SMALL, [1e20] * 3, "registered: .* got 1e"),
     ],
 )
-def test_counts_and_bounds_that_are_none(counts, bounds, message):
+def test_counts_and_voters_that_are_none(counts, registered, message):
     with pytest.raises(TallyError, match=message):
-        TranscriptionRiskPlan(seed=1).fit(counts, bounds)
+        TranscriptionRiskPlan(seed=1).fit(counts, registered)
 
 
 def test_lost_sheets_are_a_list_and_no_letters():

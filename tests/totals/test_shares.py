@@ -314,7 +314,7 @@ def test_high_quality_alone_is_told_to_be_no_random_choice(kit):
         ({"registered": "words"}, "registered: words: expected numbers .* got many"),
         ({"counts": "final"}, "expected columns file, page, field and final"),
         ({"min_quality": 0.9}, "min_quality: expected a column tally_quality"),
-        ({"level": 2}, "level: expected a number in"),
+        ({"confidence_level": 2}, "confidence_level: expected a number in"),
         ({"n_draws": 0}, "n_draws: expected an integer"),
         ({"digit_proba": np.zeros((2, 3, 3, 12))}, "form: expected the form"),
         ({"form": "indonesia-2024"}, "expected fields paslon_1, .* got x, y, z"),
@@ -497,3 +497,21 @@ def test_columns_of_one_name():
 def test_what_is_known_of_a_field_is_no_column_of_its_sheet():
     with pytest.raises(TallyError, match="by: no column 'reconciled_proba'"):
         vote_totals(TWO.assign(reconciled_proba=0.9), by="reconciled_proba")
+
+
+@pytest.mark.parametrize("option", ["by", "registered", "weights"])
+def test_columns_that_differ_within_a_sheet_are_named(kit, option):
+    table = kit.table_of([[1, 2], [3, 4]], ["a", "b"], place=[7, 8])
+    vote_totals(table, **{option: "place"})
+    table.loc[3, "place"] = 9
+    vote_totals(table)  # does not need it
+    message = (
+        "column 'place': expected one value for each sheet, got several for scans/1"
+    )
+    with pytest.raises(TallyError, match=message):
+        vote_totals(table, **{option: "place"})
+    table["place"] = table["place"].where(table.index != 3)
+    with pytest.raises(TallyError, match=message):
+        vote_totals(table, **{option: "place"})
+    table["place"] = np.nan  # nowhere known: of all rows alike
+    vote_totals(table, **({option: "place"} if option == "registered" else {}))

@@ -141,7 +141,10 @@ def test_random_state_decides():
         (lambda: calibration_scores([1], [1], by=[np.nan]), "by: .* none missing"),
         (lambda: calibration_scores([1], [1], by=[None]), "by: .* none missing"),
         (lambda: calibration_scores([1], [1], by=["all"]), "by: .* none 'all'"),
-        (lambda: calibration_scores([1], [1], level=95), "level: expected a number"),
+        (
+            lambda: calibration_scores([1], [1], confidence_level=95),
+            "confidence_level: expected a number",
+        ),
         (
             lambda: calibration_scores([1], [1], n_resamples=0),
             "n_resamples: expected",

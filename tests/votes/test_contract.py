@@ -5,26 +5,28 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest, poisson
 from sklearn.base import clone
 
 from sktally import ReadingContract, TallyError, TallyWarning
 from sktally.votes import accuracy_interval, contract_size
-from sktally.votes._error_bound import error_bound, error_p_value
+from sktally.votes._error_bound import error_bound, error_p_value, estimated_cluster
 from sktally.votes._pages import paged_counts
 
 
-def pages_of(n_pages, seed, *, together=0.0, n_fields=3, shape=(40, 1)):
+def pages_of(n_pages, seed, *, together=0.0, n_fields=3, shape=(40, 1), sure=0.0):
     """Draw scores that are true, and what is right by them.
 
-    A share `together` of the pages is right or wrong as a whole.
+    A share `together` of the pages is right or wrong as a whole, and a share `sure` of
+    the counts wrong, whatever their score.
     """
     rng = np.random.default_rng(seed)
     scores = rng.beta(*shape, (n_pages, n_fields))
     whole = rng.random((n_pages, 1)) < together
     scores = np.where(whole, scores[:, :1], scores)
     drawn = np.where(whole, rng.random((n_pages, 1)), rng.random(scores.shape))
-    return scores, drawn < scores
+    right = drawn < scores
+    return scores, right & (rng.random(scores.shape) >= sure) if sure else right
 
 
 def true_error(scores, correct, threshold):
@@ -38,6 +40,14 @@ def test_sizes_are_the_exact_binomial_tests():
         n = contract_size(0.02, 0.9, n_wrong=n_wrong)
         p = [binomtest(n_wrong, m, 0.02, "less").pvalue for m in (n, n - 1)]
         assert p[0] <= 0.1 < p[1]
+
+
+def test_sizes_at_the_ends_of_what_is_possible():
+    assert contract_size(1e-9) == pytest.approx(np.log(20) * 1e9, rel=1e-3)
+    assert contract_size(1e-9, n_wrong=10**9) > 10**18
+    assert contract_size(1 - 1e-9, n_wrong=10**6) > 10**6
+    with pytest.raises(TallyError, match="max_error: expected 1e-09 or more"):
+        contract_size(1e-300)
 
 
 def test_one_count_a_page_is_clopper_and_pearson():
@@ -89,23 +99,29 @@ def test_bound_and_p_value_agree(bad, n, per_page, together, max_error):
 
 @pytest.mark.filterwarnings("ignore:ReadingContract. nothing is accepted")
 @pytest.mark.parametrize(
-    ("clustering", "together"),
-    [("estimated", 0.0), ("estimated", 0.5), ("worst", 1.0), ("independent", 0.0)],
+    ("clustering", "together", "sure"),
+    [
+        ("estimated", 0.0, 0.0),
+        ("estimated", 0.5, 0.0),
+        ("estimated", 0.2, 0.008),
+        ("worst", 1.0, 0.0),
+        ("independent", 0.0, 0.0),
+    ],
 )
-def test_holds_at_its_confidence(clustering, together):
-    scores, correct = pages_of(60_000, 0, together=together)
+def test_holds_at_its_confidence(clustering, together, sure):
+    scores, correct = pages_of(60_000, 0, together=together, sure=sure)
     order = np.argsort(-scores.ravel())
     wrong = np.cumsum(~correct.ravel()[order])
     broken = rate = 0.0
     for seed in range(1, 151):
-        sample = pages_of(300, seed, together=together)
+        sample = pages_of(300, seed, together=together, sure=sure)
         contract = ReadingContract(0.015, 0.8, clustering=clustering)
         contract.fit(*sample)
         taken = int((scores >= contract.threshold_).sum())
         broken += taken > 0 and wrong[taken - 1] > 0.015 * taken
         rate += taken / scores.size
     assert broken / 150 <= 0.2 + 0.06  # two standard errors
-    assert rate / 150 > 0.3
+    assert rate / 150 > (0.05 if sure else 0.3)
 
 
 @pytest.mark.filterwarnings("ignore:ReadingContract. nothing is accepted")
@@ -134,6 +150,22 @@ def test_scores_that_say_nothing_pass_no_oftener_than_stated(
     assert (passed / 250 <= 0.2 + 0.05) == valid  # two standard errors
 
 
+@pytest.mark.parametrize("most", [2, 3, 6, 10])
+@pytest.mark.parametrize("confidence", [0.95, 0.99])
+def test_estimated_clusters_pass_no_oftener_than_stated(most, confidence):
+    """Exactly: all bad pages accepted, 3 more below; some of them wrong as a whole."""
+    for whole in (0.1, 0.35, 0.85):
+        c = 1 + (most - 1) * whole
+        for n in np.linspace(3, 14, 12) * c**0.5 / (0.005 * most):
+            k, low, all_wrong = np.ogrid[:15, :10, :25]
+            chance = binom.pmf(k, int(n), 0.005 * most / c) * poisson.pmf(low, 3)
+            chance = chance * binom.pmf(all_wrong, k + low, whole)
+            wrong = k + low + all_wrong * (most - 1)
+            together = estimated_cluster(wrong, k + low, most, confidence)
+            p_value = error_p_value(k, int(n), int(n) * most, together, 0.005)
+            assert chance[p_value <= 1 - confidence].sum() <= 1 - confidence + 1e-3
+
+
 def test_curve_and_threshold():
     scores, correct = pages_of(400, 3)
     contract = ReadingContract(0.02).fit(scores, correct)
@@ -152,8 +184,9 @@ def test_curve_and_threshold():
     assert contract.read_rate_.low < taken.mean() < contract.read_rate_.high
     assert (contract.n_pages_, contract.n_counts_) == (400, 1200)
     wrong = ~correct
+    unseen = np.log(20) * 3 / 11
     assert contract.clustering_ == pytest.approx(
-        (wrong.sum() + 3) / (wrong.any(axis=1).sum() + 1)
+        (wrong.sum() + 3 * unseen) / (wrong.any(axis=1).sum() + unseen)
     )
 
 
@@ -255,9 +288,10 @@ def test_too_many_wrong_accept_nothing():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"max_error": 0}, "max_error and confidence: expected above 0"),
-        ({"confidence": 1}, "max_error and confidence: expected above 0"),
-        ({"confidence": 95}, "confidence: expected a number in"),
+        ({"max_error": 1e-300}, "max_error: expected 1e-09 or more, got 1e-300"),
+        ({"max_error": 0}, "max_error and confidence_level: expected above 0"),
+        ({"confidence_level": 1}, "max_error and confidence_level: expected above 0"),
+        ({"confidence_level": 95}, "confidence_level: expected a number in"),
         ({"clustering": "none"}, "clustering: expected one of 'estimated', 'worst'"),
         ({"clustering": 0.5}, "clustering: expected a number in"),
         ({"n_thresholds": 0}, "n_thresholds: expected an integer"),
@@ -286,7 +320,7 @@ def test_is_cloned_by_its_parameters():
     contract = clone(ReadingContract(0.01, 0.9, clustering=1.5))
     assert contract.get_params() == {
         "max_error": 0.01,
-        "confidence": 0.9,
+        "confidence_level": 0.9,
         "clustering": 1.5,
         "n_thresholds": 500,
     }

@@ -54,7 +54,10 @@ def test_interval_covers_the_truth_under_clustering():
     ("call", "message"),
     [
         (lambda: accuracy_interval([]), "expected one value or more, got none"),
-        (lambda: accuracy_interval([1], level=95), r"level: expected a number in"),
+        (
+            lambda: accuracy_interval([1], confidence_level=95),
+            r"confidence_level: expected a number in",
+        ),
         (lambda: accuracy_interval([1, 0], groups=[1]), r"shape \(2,\), got \(1,\)"),
     ],
 )

@@ -23,6 +23,7 @@ from sktally.votes import (
 )
 from sktally.votes._best import _gone_through, best_reading
 from sktally.votes._graph import solve
+from sktally.votes._readings import draw_readings
 
 RULES = ("missing", "zero", "shift")
 
@@ -67,10 +68,10 @@ def test_as_listing_all_readings(form):
     unary, rules, kernels = form
     beliefs, holds, whole, best = listed(unary, rules, kernels)
     found = solve(unary, rules, kernels)
-    assert found.whole == pytest.approx(whole, rel=1e-9)
+    assert np.exp(found.log_whole) == pytest.approx(whole, rel=1e-9)
     assert found.holds == pytest.approx(holds, rel=1e-9)
     for belief, expected in zip(found.beliefs, beliefs, strict=True):
-        assert belief == pytest.approx(expected, rel=1e-9)
+        assert belief == pytest.approx(expected / whole, rel=1e-9)
     for reading in (best_reading(unary, rules), _gone_through(unary, rules)):
         if reading is None:
             assert best == 0
@@ -87,6 +88,42 @@ def test_many_fields_in_doubt_are_not_too_improbable():
     posteriors = [None] * 139 + [known]  # as they are, one in 10 to the power of 417
     read = read_jointly(posteriors, names, {"f139": ["f0", "f1"]})
     assert read.consistent[0] + read.consistent[1] == read.consistent[139] == 5
+
+
+@pytest.mark.parametrize("n", [1, 45, 150])
+@pytest.mark.parametrize("chained", [False, True])
+def test_many_broken_sums_are_not_too_improbable(n, chained):
+    """Sums that surely do not hold, one in 10 to the power of hundreds together."""
+    names, sums, posteriors = ["p0"], {}, [CountPosterior(np.array([3]), np.ones(1))]
+    for k in range(n):
+        names += [f"p{k + 1}", f"s{k}"]
+        sums[f"s{k}"] = [f"p{k}" if not chained or not k else f"s{k - 1}", f"p{k + 1}"]
+        doubt = CountPosterior(np.array([4, 9]), np.array([0.7, 0.3]))
+        posteriors += [doubt, CountPosterior(np.array([871]), np.ones(1))]
+    read = read_jointly(posteriors, names, sums, slips=SumSlips(0, 0, 0, 1e-4))
+    for k in range(n):
+        assert read.holds[f"s{k}"] < 1e-9
+        assert read.posteriors[1 + 2 * k].of(4) == pytest.approx(0.7)
+    assert read.consistent is None and np.isnan(read.log_odds)
+    drawn = draw_readings(
+        posteriors, names, sums, n_draws=200, rng=np.random.default_rng(0)
+    )
+    assert 0.5 < (drawn[:, 1] == 4).mean() < 0.9
+
+
+def test_the_best_consistent_reading_may_be_next_to_impossible():
+    names, sums, posteriors = [], {}, []
+    for k in range(60):
+        names += [f"a{k}", f"b{k}"]
+        sums[f"b{k}"] = [f"a{k}"]
+        for likely in (3, 7):
+            p = np.array([1e-8, 1 - 1e-8] if likely == 7 else [1 - 1e-8, 1e-8])
+            posteriors.append(CountPosterior(np.array([3, 7]), p))
+    read = read_jointly(posteriors, names, sums)
+    assert (read.consistent[::2] == read.consistent[1::2]).all()
+    assert read.log_odds == pytest.approx(
+        60 * read_jointly(posteriors[:2], names[:2], {"b0": ["a0"]}).log_odds, rel=1e-9
+    )
 
 
 def test_names_and_places_are_one_for_each_field():
@@ -118,8 +155,9 @@ def test_sums_of_many_counts_as_by_plain_convolution(seed):
     slip = np.zeros(1999)
     slip[kernel[0] + 999] = kernel[1]
     wanted = whole * (np.convolve(np.convolve(a, b), slip)[999:1999] + kernel[2])
-    assert found.beliefs[2] == pytest.approx(wanted, rel=1e-8, abs=1e-18)
-    assert found.whole == pytest.approx(wanted.sum(), rel=1e-10)
+    shares = wanted / wanted.sum()
+    assert found.beliefs[2] == pytest.approx(shares, rel=1e-8, abs=1e-18)
+    assert np.exp(found.log_whole) == pytest.approx(wanted.sum(), rel=1e-10)
 
 
 @pytest.mark.parametrize("blank_right", RULES)

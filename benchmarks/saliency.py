@@ -1,0 +1,267 @@
+"""Do saliency maps show what the network used? Two tests for each method.
+
+Hiding: the tenth of a cell that its map puts first is replaced by the baseline, and so
+is a tenth drawn at random; in how many cells does the first lower the probability of
+the class more? Hidden are squares of 4 x 4 pixels, those with the highest sums of the
+map: 5 of the 49 of a cell. (Single pixels scattered over a stroke are a kind of noise
+that fools networks wherever it falls.) The random tenth is taken once, and in the mean
+of 20. As most of a cell is background, and background replaced by background loses
+nothing, a harder twin draws among the squares with ink, as far as there are 5.
+Probabilities are compared as log-odds in double precision: the same, but for those that
+float32 rounds to 1. Cells read as empty have nothing to hide and are left out.
+
+Weights drawn anew (Adebayo et al. 2018): maps of a network that learnt nothing must
+differ. Printed are means over cells of the correlation of pixels, and of the rank
+correlation of their absolute values. The latter stays high for maps of every network
+that are 0 wherever there is no ink, as those against a bare background are.
+
+Grad-CAM weighs each feature map as a whole, by its mean slope. Fully connected layers
+weigh each place of a map by itself, and that is lost. To see whether this is what goes
+wrong, it is also computed with the slope of each place (HiResCAM, Draelos & Carin
+2020), and for a network that takes the mean of its maps before the output.
+
+Cells are made ones, and with the real data those of pages 251-500 of indonesia-2024,
+which the bundled model has not seen.
+
+    python benchmarks/saliency.py --quick
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import torch
+from captum.attr import LayerGradientXActivation
+from common import arguments, clustered_share, load_boxes, print_versions, share
+from scipy.stats import rankdata
+from torch import nn
+from torch.nn import functional
+
+from sktally import CNNClassifier, TallyCropper, load_model, make_digit_cells
+from sktally.inspection import saliency
+from sktally.inspection._network import evidence, layer_of, to_tensor
+from sktally.inspection._saliency import METHODS, baseline_images
+
+SIDE, TENTH = 4, 5  # pixels of a square, squares that are hidden
+INK = 0.2  # of the darkest stroke of a normalised cell
+DRAWS = 20
+
+
+class MeanNetwork(nn.Module):
+    """Three convolutions, the mean of each map, and one output layer."""
+
+    def __init__(self, *, channels, n_classes):
+        super().__init__()
+        widths = (channels, 32, 64, 96)
+        for i in (1, 2, 3):
+            layer = nn.Conv2d(widths[i - 1], widths[i], 3, padding=1, bias=False)
+            self.add_module(f"conv{i}", layer)
+            self.add_module(f"norm{i}", nn.BatchNorm2d(widths[i]))
+        self.output = nn.Linear(widths[-1], n_classes)
+
+    def forward(self, x):
+        """Return logits."""
+        x = functional.max_pool2d(self.norm1(self.conv1(x)).relu(), 2)
+        x = functional.max_pool2d(self.norm2(self.conv2(x)).relu(), 2)
+        return self.output(self.norm3(self.conv3(x)).relu().mean((2, 3)))
+
+
+def squares_of(images):
+    """Return the sums of squares ``(n, n_squares)`` of images."""
+    n, height, width = images.shape
+    parts = images.reshape(n, height // SIDE, SIDE, width // SIDE, SIDE)
+    return parts.sum(axis=(2, 4)).reshape(n, -1)
+
+
+def hidden(cells, bases, values):
+    """Return cells whose squares with the highest `values` are those of `bases`."""
+    n, height, width = cells.shape
+    mask = np.zeros(values.shape, bool)
+    np.put_along_axis(mask, np.argsort(-values, axis=1)[:, :TENTH], True, axis=1)
+    mask = mask.reshape(n, height // SIDE, width // SIDE)
+    mask = mask.repeat(SIDE, axis=1).repeat(SIDE, axis=2)
+    return np.where(mask, bases, cells).astype(np.float32)
+
+
+def scores(classifier, cells, codes):
+    """Return the log-odds of class `codes`, float64."""
+    with evidence(classifier) as log_odds, torch.no_grad():
+        parts = [
+            log_odds(to_tensor(classifier, cells[i : i + 128]), codes[i : i + 128])
+            for i in range(0, len(cells), 128)
+        ]
+    return torch.cat(parts).numpy()
+
+
+def tests_of_hiding(classifier, cells, maps, baseline, rng):
+    """Return, by what chance draws among, the losses of log-odds ``(draws + 1, n)``.
+
+    The first row is that of the map.
+    """
+    codes = torch.tensor(classifier.predict_proba(cells).argmax(axis=1))
+    bases = baseline_images(classifier, cells, baseline)
+    before = scores(classifier, cells, codes)
+    values = squares_of(maps)
+    inked = squares_of((cells > INK).astype(np.float32)) > 0
+
+    def loss(order):
+        return before - scores(classifier, hidden(cells, bases, order), codes)
+
+    tie = 1e-9 * np.abs(values).max()
+    of_map = loss(values + tie * rng.random(values.shape))
+    found = {}
+    for name, first in (("all", 0), ("those with ink", inked)):
+        draws = [loss(rng.random(values.shape) + first) for _ in range(DRAWS)]
+        found[name] = np.stack([of_map, *draws])
+    return found
+
+
+def report(classifier, cells, maps, baseline, pages, rng):
+    """Print how often hiding by a map beats chance."""
+    for among, loss in tests_of_hiding(classifier, cells, maps, baseline, rng).items():
+        once, often = loss[0] > loss[1], loss[0] > loss[1:].mean(axis=0)
+        print(
+            f"  against squares of {among}: one draw {formatted(once, pages)}, mean of "
+            f"{DRAWS} {formatted(often, pages)}; loss of log-odds "
+            f"{loss[0].mean():.2f}, by chance {loss[1:].mean():.2f}"
+        )
+
+
+def formatted(wins, pages):
+    """Return a share with its interval, by page where pages have several cells."""
+    grouped = len(np.unique(pages)) < len(pages)
+    return clustered_share(wins, pages) if grouped else share(wins)
+
+
+def place_by_place(classifier, cells):
+    """Return Grad-CAM of the last convolution with the slope of each place."""
+    codes = torch.tensor(classifier.predict_proba(cells).argmax(axis=1))
+    part = classifier.net_.module_.get_submodule(layer_of(classifier, -1).last)
+    with evidence(classifier) as log_odds:
+        x = to_tensor(classifier, cells).requires_grad_()
+        task = LayerGradientXActivation(log_odds, part)
+        maps = task.attribute(x, additional_forward_args=(codes,))
+    maps = maps.detach().sum(1, keepdim=True)
+    return functional.interpolate(maps, cells.shape[1:], mode="bilinear")[:, 0].numpy()
+
+
+def mean_classifier(pipeline, n, seed):
+    """Return a classifier with a `MeanNetwork`, fitted on `n` made cells."""
+    made = make_digit_cells(n, random_state=seed + 77)
+    return CNNClassifier(
+        architecture=MeanNetwork,
+        max_epochs=12,
+        learning_rate=5e-3,
+        schedule="one-cycle",
+        random_state=seed,
+    ).fit(pipeline[:-1].transform(made.images), made.target)
+
+
+def redrawn(classifier, seed):
+    """Return a copy of a classifier whose weights are drawn anew."""
+    other = copy.deepcopy(classifier)
+    torch.manual_seed(seed)
+    for part in other.net_.module_.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight)
+            nn.init.zeros_(part.bias)
+        elif hasattr(part, "reset_parameters"):
+            part.reset_parameters()
+    return other
+
+
+def correlations(first, second):
+    """Return the mean correlation of two stacks of maps, and that of absolute ranks."""
+    a, b = (x.reshape(len(x), -1).astype(float) for x in (first, second))
+    ranks = [rankdata(np.abs(x), axis=1) for x in (a, b)]
+    return _correlation(a, b), _correlation(*ranks)
+
+
+def _correlation(a, b):
+    a, b = (x - x.mean(axis=1, keepdims=True) for x in (a, b))
+    spread = np.sqrt((a**2).sum(axis=1) * (b**2).sum(axis=1))
+    known = spread > 0  # a map of one value correlates with nothing
+    return ((a * b).sum(axis=1)[known] / spread[known]).mean()
+
+
+def real_cells(data, n_pages, rng):
+    """Return cells ``(n, 28, 28)`` of pages 251-500 and the page of each."""
+    paths, *_ = load_boxes(data / "indonesia-2024")
+    later = [path for path in paths if int(Path(path).stem[-3:]) > 250]
+    chosen = rng.choice(later, n_pages, replace=False)
+    cropper = TallyCropper("indonesia-2024").fit()
+    cells, reports = cropper.crop(chosen.tolist())
+    read = np.array([report.status == "ok" for report in reports])
+    shape = cells.shape[1:3]
+    pages = np.broadcast_to(chosen[:, None, None], (n_pages, *shape))[read].ravel()
+    return cells[read].reshape(-1, *cells.shape[3:]), pages
+
+
+def written_cells(pipeline, raw, pages):
+    """Return normalised cells that are not read as empty, and their pages."""
+    cells = pipeline[:-1].transform(raw)
+    written = pipeline[-1].predict(cells) != "_"
+    return cells[written], pages[written]
+
+
+def main() -> None:
+    """Print both tests of every method, on made and on real cells."""
+    args = arguments(
+        __doc__,
+        quick={"action": "store_true", "help": "few cells, no real ones"},
+        cells={"type": int, "default": 200},
+        pages={"type": int, "default": 60, "help": "real pages"},
+    )
+    print_versions(args.seed)
+    rng = np.random.default_rng(args.seed)
+    n = 40 if args.quick else args.cells
+    pipeline = load_model("default")
+    classifier = pipeline[-1]
+    other = redrawn(classifier, args.seed)
+    made = make_digit_cells(n, random_state=args.seed + 9000)
+    sets = {"made cells": (made.images, np.arange(n))}
+    if not args.quick and (args.data / "indonesia-2024").is_dir():
+        cells, pages = real_cells(args.data, args.pages, rng)
+        some = np.sort(rng.choice(len(cells), min(n, len(cells)), replace=False))
+        sets["cells of indonesia-2024"] = cells[some], pages[some]
+    for title, (raw, pages) in sets.items():
+        cells, pages = written_cells(pipeline, raw, pages)
+        sure = (classifier.predict_proba(cells).max(axis=1) == 1).mean()
+        print(
+            f"\n{title}: {len(raw)}, of which {len(cells)} are not read as empty; the "
+            f"probability of {sure:.1%} of these is 1 in float32"
+        )
+        for method in METHODS:
+            for baseline in ("background", "blur"):
+                options = {} if method == "grad-cam" else {"baseline": baseline}
+                maps = saliency(classifier, cells, method=method, **options)
+                print(f"{method}, hidden by {baseline}")
+                report(classifier, cells, maps, baseline, pages, rng)
+                if baseline == "blur":
+                    continue
+                again = saliency(other, cells, method=method, **options)
+                signed, absolute = correlations(maps, again)
+                print(
+                    f"  weights drawn anew: correlation of maps {signed:.3f}, of "
+                    f"absolute values (ranks) {absolute:.3f}",
+                    flush=True,
+                )
+        print("grad-cam place by place, hidden by background")
+        maps = place_by_place(classifier, cells)
+        report(classifier, cells, maps, "background", pages, rng)
+    with_means = mean_classifier(pipeline, 600 if args.quick else 6000, args.seed)
+    cells, pages = written_cells(pipeline, *sets["made cells"])
+    right = with_means.predict(cells) == classifier.predict(cells)
+    print(
+        f"\na network that takes the mean of its maps, on {len(cells)} made cells (it "
+        f"reads {right.mean():.3f} as the bundled model does)\n"
+        "grad-cam, hidden by background"
+    )
+    maps = saliency(with_means, cells, method="grad-cam")
+    report(with_means, cells, maps, "background", pages, rng)
+
+
+if __name__ == "__main__":
+    main()

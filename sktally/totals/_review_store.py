@@ -1,0 +1,110 @@
+"""The counts of a store, with how far each is to be doubted.
+
+Comes in: a store. Goes out: a row for each field that people have not decided yet, with
+the probability that its final count is right and the votes that it is expected to be
+off by, given the whole sheet where the form has sums.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from sktally.exceptions import TallyError
+from sktally.form import TallyForm
+from sktally.tables import Store
+from sktally.totals._doubt import count_error
+from sktally.totals._groups import warn
+from sktally.totals._proba import store_proba
+from sktally.totals._sheets import open_sheets
+from sktally.votes import CountPosterior, SumSlips, read_jointly
+from sktally.votes._reconcile import alone_of
+
+__all__ = ["undecided"]
+
+
+def undecided(
+    source: str | Path | Store, *, calibrator: Any = None, slips: SumSlips | None = None
+) -> pd.DataFrame:
+    """Return file, page, field, count, proba and expected_error of each open field."""
+    if isinstance(source, Store):
+        return _of_store(source, calibrator, slips)
+    with Store(source) as store:
+        return _of_store(store, calibrator, slips)
+
+
+def _of_store(store: Store, calibrator: Any, slips: SumSlips | None) -> pd.DataFrame:
+    with open_sheets(store) as sheets:
+        assert sheets.form is not None
+        shape = sheets.counts.shape
+        right, error = np.full(shape, np.nan), np.full(shape, np.nan)
+        open_ = np.ones(shape, bool)
+        n_apart = 0
+        for i, sheet in enumerate(store_proba(store)):
+            open_[i] = ~sheet.edited
+            known = np.where(sheet.edited, sheets.counts[i], -1)
+            proba = sheet.digit_proba
+            if calibrator is not None:
+                proba = calibrator.transform(proba[None])[0]
+            found, together = _posteriors(proba, known, sheets.form, slips)
+            n_apart += not together
+            for j, posterior in enumerate(found):
+                if posterior is not None:
+                    count = int(sheets.counts[i, j])
+                    right[i, j] = posterior.of(count) if count >= 0 else np.nan
+                    error[i, j] = count_error(posterior, count)
+        if n_apart:
+            warn(
+                f"the sums of {n_apart} sheets leave too much to go through: their "
+                "fields were taken each by itself"
+            )
+        at, field = np.nonzero(open_)
+        counts = pd.Series(sheets.counts[at, field], dtype="Int64")
+        columns = {
+            "file": sheets.pages["file"].to_numpy()[at],
+            "page": sheets.pages["page"].to_numpy()[at],
+            "field": np.array(sheets.fields, object)[field],
+            "count": counts.where(counts >= 0),
+            "proba": np.minimum(right[at, field], 1.0),
+            "expected_error": error[at, field],
+        }
+        if not len(at):
+            raise TallyError(
+                f"{store.path}: people have decided every field: nothing is left to "
+                "look at"
+                if shape[0]
+                else f"{store.path}: no pages were read into it: nothing to look at"
+            )
+    return pd.DataFrame(columns)
+
+
+def _posteriors(
+    proba: npt.NDArray[Any],
+    known: npt.NDArray[np.int64],
+    form: TallyForm,
+    slips: SumSlips | None,
+) -> tuple[list[CountPosterior | None], bool]:
+    """Return what each field may be, and False if sums could not be heeded."""
+    boxes = np.asarray(proba, np.float64)
+    alone = [
+        alone_of(field, form.blank_right)
+        if count < 0
+        else CountPosterior(np.array([count]), np.ones(1))
+        for field, count in zip(boxes, known, strict=True)
+    ]
+    if not form.sums or not any(alone):
+        return alone, True
+    n_places = np.isfinite(form.box_array()[..., 0]).sum(axis=1).tolist()
+    how = {"slips": slips, "n_places": n_places}
+    try:
+        read = read_jointly(alone, form.field_names, form.sums, **how)
+    except TallyError:  # too many circles, or counts too large
+        return alone, False
+    bound = {n for total, parts in form.sums.items() for n in (total, *parts)}
+    names = form.field_names
+    each = zip(names, alone, read.posteriors, strict=True)
+    return [joint if name in bound else own for name, own, joint in each], True
