@@ -105,7 +105,7 @@ class TranscriptionRiskPlan(BaseEstimator):
     that people cannot find or read is taken for the worst that it can hold.
 
     *The order* follows from the seed, the names of the sheets and `worst_`, see
-    `sktally.totals._order`; anybody can repeat it.
+    ``sktally.totals._order``; anybody can repeat it.
 
     References
     ----------
