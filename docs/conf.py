@@ -8,6 +8,7 @@ running the examples.
 import importlib
 import re
 from pathlib import Path
+from textwrap import indent
 
 import matplotlib
 
@@ -58,6 +59,7 @@ myst_heading_anchors = 3
 
 # --- pictures ------------------------------------------------------------------------
 plot_html_show_source_link = False
+plot_include_source = True
 plot_html_show_formats = False
 plot_formats = [("png", 144)]
 sphinx_gallery_conf = {
@@ -82,9 +84,14 @@ html_copy_source = False
 html_show_sourcelink = False
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_sidebars = dict.fromkeys(
+    ("index", "get-started", "cli", "contributing", "changelog"), []
+)
 html_theme_options = {
     "navbar_align": "left",
+    "header_links_before_dropdown": 5,
     "navbar_end": ["theme-switcher"],
+    "show_toc_level": 2,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],
@@ -132,12 +139,21 @@ def aliases_of(app):
     return app.sktally_aliases
 
 
+def in_rst(fence):
+    """Return a plot fence of Markdown as the directive that it stands for."""
+    return f"```{{eval-rst}}\n.. plot::\n{indent(fence[1], '   ')}```"
+
+
 def as_page(app, docname, source):
     """Put README.md on the index, and lead links out of docs/ to pages of the site."""
     text = source[0]
     if docname == "index":
-        text = (HERE / "README.md").read_text(encoding="utf-8") + "\n" + text
+        _, pages = (HERE / "README.md").read_text(encoding="utf-8").split("\n", 1)
+        text = text.replace("<!-- README.md -->", f"## All pages\n{pages}")
+        app.env.note_dependency(str(HERE / "README.md"))
     if Path(app.env.doc2path(docname)).suffix == ".md":
+        # The directive of matplotlib knows reStructuredText only.
+        text = re.sub(r"^```\{plot\}\n(.*?)^```$", in_rst, text, flags=re.M | re.S)
         text = re.sub(
             r"\]\(\.\./examples/(\w+)\.py\)", r"](auto_examples/\1.rst)", text
         )
