@@ -7,10 +7,13 @@ running the examples.
 
 import importlib
 import re
+import sys
 from pathlib import Path
 from textwrap import indent
 
 import matplotlib
+from sphinx.errors import ExtensionError
+from sphinx.pycode import ModuleAnalyzer
 
 import sktally
 
@@ -19,7 +22,7 @@ matplotlib.use("Agg")
 HERE = Path(__file__).parent
 STAGES = (
     "form datasets pages cells digits votes tables totals inspection report persist "
-    "exceptions"
+    "demo exceptions"
 ).split()
 
 project = "sktally"
@@ -61,6 +64,8 @@ myst_heading_anchors = 3
 plot_html_show_source_link = False
 plot_include_source = True
 plot_html_show_formats = False
+plot_rcparams = {"savefig.bbox": "tight"}
+plot_apply_rcparams = True
 plot_formats = [("png", 144)]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -73,6 +78,7 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "min_reported_time": 0,
     "junit": "junit.xml",
+    "write_computation_times": False,  # its table loads scripts from elsewhere
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("sktally",),
 }
@@ -152,6 +158,14 @@ def as_page(app, docname, source):
         text = text.replace("<!-- README.md -->", f"## All pages\n{pages}")
         app.env.note_dependency(str(HERE / "README.md"))
     if Path(app.env.doc2path(docname)).suffix == ".md":
+        known = aliases_of(app)  # column names such as `total` are no functions
+        text = re.sub(
+            r"(?<![`\[}])`(\w*[A-Z_]\w*)`(?!`)",
+            lambda word: "{py:obj}" * (word[1] in known) + word[0],
+            text,
+        )
+        # Doctests need an empty line before the fence that ends them; readers do not.
+        text = re.sub(r"(^```\w+\n>>> [^`]*\n)\n```$", r"\1```", text, flags=re.M)
         # The directive of matplotlib knows reStructuredText only.
         text = re.sub(r"^```\{plot\}\n(.*?)^```$", in_rst, text, flags=re.M | re.S)
         text = re.sub(
@@ -163,6 +177,21 @@ def as_page(app, docname, source):
     source[0] = text
 
 
+def comment_on(app, what, name, thing, options, lines):
+    """Document a constant by the comment above it, wherever in its stage it is made."""
+    if what != "data":
+        return
+    stage = name.rpartition(".")[0]
+    for home in [home for home in sys.modules if home.startswith(f"{stage}._")]:
+        for (_, local), comment in (
+            ModuleAnalyzer.for_module(home).find_attr_docs().items()
+        ):
+            if getattr(sys.modules[home], local, None) is thing:
+                lines[:] = comment
+                return
+    raise ExtensionError(f"{name}: no comment (#:) says what it is")
+
+
 def skip_foreign(app, what, name, thing, skip, options):
     """Leave out methods that come from other libraries, such as ``set_output``."""
     home = getattr(thing, "__module__", None) or "sktally"
@@ -171,6 +200,7 @@ def skip_foreign(app, what, name, thing, skip, options):
 
 def setup(app):
     """Connect the above."""
+    app.connect("autodoc-process-docstring", comment_on)
     app.connect("autodoc-skip-member", skip_foreign)
     app.connect("missing-reference", resolve)
     app.connect("source-read", as_page)

@@ -47,6 +47,16 @@ class PageReport:
         Where the form lies on the page; None unless "ok".
     error : Exception or None
         What was raised; None for "ok".
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktally import TallyCropper, make_tally_pages
+    >>> pages = make_tally_pages(1, form="example", random_state=0).pages
+    >>> pages.append(np.full((1100, 850), 255, np.uint8))
+    >>> cells, reports = TallyCropper("example").fit().crop(pages)
+    >>> [(report.name, report.status) for report in reports]
+    [('X[0]', 'ok'), ('X[1]', 'rejected')]
     """
 
     name: str

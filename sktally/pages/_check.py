@@ -36,6 +36,13 @@ class PageCheck:
         Why it was not found.
     picture : Path or None
         The overlay; None where the file could not be read at all.
+
+    Examples
+    --------
+    >>> from sktally.pages import PageCheck
+    >>> check = PageCheck("scan.png", None, ValueError("0 of 4 anchors found"), None)
+    >>> check.located, check.line
+    (False, 'scan.png: NOT LOCATED. 0 of 4 anchors found')
     """
 
     page: str

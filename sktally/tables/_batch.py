@@ -56,6 +56,15 @@ class Progress:
         Of these, how many were read from another file of the same bytes.
     stopped : bool
         Whether it was interrupted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     told = read_to_store(load_reader("example"), [], folder + "/votes.sqlite")
+    >>> told.pages, told.stopped
+    (0, False)
     """
 
     pages: int
