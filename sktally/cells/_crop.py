@@ -50,13 +50,8 @@ class PageReport:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from sktally import TallyCropper, make_tally_pages
-    >>> pages = make_tally_pages(1, form="example", random_state=0).pages
-    >>> pages.append(np.full((1100, 850), 255, np.uint8))
-    >>> cells, reports = TallyCropper("example").fit().crop(pages)
-    >>> [(report.name, report.status) for report in reports]
-    [('X[0]', 'ok'), ('X[1]', 'rejected')]
+    >>> from sktally.cells import PageReport
+    >>> assert not PageReport("scan.jpg", "ok").message
     """
 
     name: str

@@ -50,21 +50,16 @@ class Progress:
         Pages read now; pages not read, now or before.
     doubtful : int
         Of those read, how many have a field to look at.
-    before : int
-        Pages that the store held already, be it from this reading.
-    copies : int
-        Of these, how many were read from another file of the same bytes.
+    before, copies : int
+        Pages that the store held already, be it from this reading; of these, how many
+        were read from another file of the same bytes.
     stopped : bool
         Whether it was interrupted.
 
     Examples
     --------
-    >>> import tempfile
-    >>> from sktally import load_reader, read_to_store
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     told = read_to_store(load_reader("example"), [], folder + "/votes.sqlite")
-    >>> told.pages, told.stopped
-    (0, False)
+    >>> from sktally.tables import Progress
+    >>> assert not Progress(pages=40).stopped
     """
 
     pages: int
