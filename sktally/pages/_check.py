@@ -36,13 +36,6 @@ class PageCheck:
         Why it was not found.
     picture : Path or None
         The overlay; None where the file could not be read at all.
-
-    Examples
-    --------
-    >>> from sktally.pages import PageCheck
-    >>> check = PageCheck("scan.png", None, ValueError("0 of 4 anchors found"), None)
-    >>> check.located, check.line
-    (False, 'scan.png: NOT LOCATED. 0 of 4 anchors found')
     """
 
     page: str
@@ -52,7 +45,14 @@ class PageCheck:
 
     @property
     def located(self) -> bool:
-        """Whether the form was found."""
+        """Whether the form was found.
+
+        Examples
+        --------
+        >>> from sktally.pages import PageCheck
+        >>> PageCheck("scan.png", None, ValueError("0 of 4 anchors"), None).located
+        False
+        """
         return self.registration is not None
 
     @property
