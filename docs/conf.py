@@ -52,6 +52,7 @@ autosummary_generate = True
 autosummary_ignore_module_all = False
 autosummary_imported_members = True
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 autodoc_typehints = "none"  # numpydoc says the types, with shapes
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
