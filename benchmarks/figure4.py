@@ -37,10 +37,9 @@ from sktally import (
     read_to_store,
     vote_totals,
 )
+from sktally.inspection import PerTallyDisplay, VoteShareDisplay
 from sktally.tables import Store, store_table
 from sktally.totals import (
-    PerTallyDisplay,
-    VoteShareDisplay,
     compare_shares,
     compare_tallies,
     ranking,

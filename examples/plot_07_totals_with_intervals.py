@@ -19,10 +19,9 @@ import pandas as pd
 from PIL import Image
 
 from sktally import load_reader, make_tally_pages, read_to_store, vote_totals
+from sktally.inspection import PerTallyDisplay, VoteShareDisplay
 from sktally.tables import Store, store_table
 from sktally.totals import (
-    PerTallyDisplay,
-    VoteShareDisplay,
     compare_shares,
     compare_tallies,
     ranking,

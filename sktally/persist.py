@@ -146,7 +146,10 @@ def load_model(path: str | Path, *, architecture: type | None = None) -> BaseEst
         reader = EstimatorReader(_ALLOWED, file, tensors, architecture)
         return reader.estimator(content["model"], str(file))
     except RecursionError:
-        raise ModelFormatError(f"{file}: nested too deeply") from None
+        raise ModelFormatError(
+            f"{file}: expected a model as save_model writes it, got one nested too "
+            "deeply; fetch its two files again"
+        ) from None
 
 
 def load_reader(
@@ -297,7 +300,10 @@ def reader_of_run(run: Run) -> Pipeline:
     form = form_with_files(run)
     name, model = form.name, model_file(run)
     if form.fingerprint() != content["form"]["sha256"]:
-        raise StoreError(f"run {run.id}: form {name!r} is another now than it was then")
+        raise StoreError(
+            f"run {run.id}: expected the form {name!r} as it was when the pages were "
+            "read, got another; put its files back, or read the pages anew"
+        )
     if model is None:
         raise StoreError(
             f"run {run.id}: expected a model that was read from a file, got one that "

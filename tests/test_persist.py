@@ -416,7 +416,7 @@ HOSTILE = [
     ),
     (
         lambda c: c["model"].update(parts={"__class__": {}}),
-        "'__class__' is no fitted part",
+        "expected fitted parts such as 'classifier_', got '__class__'",
     ),
     (lambda c: c["model"].update(parts={"a_": "b"}), "make no estimator .KeyError"),
     (lambda c: c["model"].update(parts=[1]), "make no estimator"),

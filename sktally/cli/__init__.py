@@ -37,7 +37,11 @@ __all__ = ["main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sktally")
 def main() -> None:
-    """Read handwritten vote counts off scanned tally sheets."""
+    """Read handwritten vote counts off scanned tally sheets.
+
+    `sktally demo` shows all of it on made sheets; `sktally form check` shows whether a
+    form fits your scans, and `sktally read` reads them.
+    """
 
 
 @main.command()
@@ -76,7 +80,9 @@ def read(
     by: str,
     quiet: bool,
 ) -> None:
-    """Read scans (files, folders, patterns) into one row per page and field.
+    """Read scans into one row for each page and field.
+
+    PATHS are files, folders and patterns.
 
     Columns: file, page, field, boxes, count, confidence, tally_quality, status
     (ok, ambiguous, rejected, failed), message. Exit status 0: all pages read;
@@ -186,7 +192,7 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
 @click.option("--seed", default=0, show_default=True, help="Random seed.")
 @explain
 def demo(out: str, pages: int, seed: int) -> None:
-    """Make tally sheets with known answers, read them, and compare."""
+    """Make tally sheets of known counts and read them."""
     from sktally.demo import run_demo
 
     result = run_demo(out, n_pages=pages, random_state=seed)
@@ -210,7 +216,7 @@ def forms() -> None:
 
 @main.group()
 def form() -> None:
-    """Check a form against pages, or learn a reference from filled pages."""
+    """Check a form against pages, or learn from them."""
 
 
 @form.command()
@@ -219,7 +225,10 @@ def form() -> None:
 @click.option("--out", required=True, help="Folder for the pictures.")
 @explain
 def check(form: str, paths: tuple[str, ...], out: str) -> None:
-    """Draw what of FORM was found on each page: anchors, boxes, residual."""
+    """Draw what of FORM was found on each page.
+
+    That is anchors, boxes and how far off they are; one line a page sums it up.
+    """
     from sktally.form import load_form
     from sktally.pages import check_form, list_pages
 
@@ -238,7 +247,9 @@ def check(form: str, paths: tuple[str, ...], out: str) -> None:
 @click.option("--out", help="Form file to write. Default: FORM itself.")
 @explain
 def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
-    """Make a reference for FORM from your own filled pages: ten, three at least.
+    """Make a reference for FORM from filled pages.
+
+    Ten are good, three the least.
 
     The boxes in FORM must have been measured on one of them: the page on which the
     printed frames fit best, or the first where FORM describes no frames.

@@ -32,7 +32,10 @@ _RUN = click.option("--run", type=int, help="Which run; by default the last read
 @_STORE
 @explain
 def status(store: str) -> None:
-    """Count what STORE holds, by state, and print the hash that ends its chain."""
+    """Count what STORE holds, by state.
+
+    The hash that ends its chain is printed too: `verify --expect` takes it.
+    """
     from sktally.tables import Store, store_status
 
     with Store(store) as opened:
@@ -56,7 +59,7 @@ def status(store: str) -> None:
 def reconcile(
     store: str, slips: str | None, from_audits: bool, run: int | None, quiet: bool
 ) -> None:
-    """Read the counts of each sheet in STORE once more, given the sums of its form.
+    """Read counts once more, given the sums of the form.
 
     What was read stays; `export` shows both, and the final count. The same command
     goes on where it ended, and adds pages that were read since; other slips make a
@@ -136,7 +139,9 @@ def export(
     by: str,
     run: int | None,
 ) -> None:
-    """Write what STORE holds: counts as read, reconciled and final side by side.
+    """Write the table of counts that STORE holds.
+
+    Counts as read, reconciled and final stand side by side.
 
     With --stations the columns of each page's station beside them; pages without a
     station and stations with no page or several are told.
@@ -162,7 +167,9 @@ def export(
 def show(
     store: str, file: str, field: str | None, out: str | None, again: bool, run: int
 ) -> None:
-    """Say where the numbers of FILE in STORE come from, and draw the page.
+    """Say where numbers come from, and draw their page.
+
+    FILE is a scan whose pages STORE holds.
 
     With FIELD its boxes are drawn enlarged, with their probabilities.
     """
@@ -195,7 +202,9 @@ def show(
 )
 @explain
 def verify(store: str, rows_only: bool, expect: str | None) -> None:
-    """Prove that STORE is as it was written, and its scans, models and forms.
+    """Prove that STORE is as it was written.
+
+    So are its scans, models and forms.
 
     Exit status 0: all is as it was written; 1: something is not.
     """
@@ -216,7 +225,7 @@ def verify(store: str, rows_only: bool, expect: str | None) -> None:
 
 @click.group()
 def edits() -> None:
-    """Add what people say of fields to a store, list it, find disagreements."""
+    """Add or list what people say of fields."""
 
 
 @edits.command("import")
@@ -232,7 +241,9 @@ def edits() -> None:
 @_RUN
 @explain
 def import_(store: str, file: str, purpose: str, run: int | None) -> None:
-    """Add the rows of the CSV FILE: file, page, field, boxes or count, who, why.
+    """Add corrections, second entries or audit readings.
+
+    FILE is CSV with columns file, page, field, boxes or count, who, why.
 
     All rows are added, or none and every mistake is told. Corrections replace the
     final count, entries must agree with what was read or with another entry, audit
@@ -254,7 +265,7 @@ def import_(store: str, file: str, purpose: str, run: int | None) -> None:
 def export_edits(
     store: str, out: str | None, disagreements: bool, run: int | None
 ) -> None:
-    """Write all edits of STORE, or the fields on which entries disagree."""
+    """Write all edits, or what entries disagree on."""
     from sktally.tables import Store, edits_table
     from sktally.tables import disagreements as find_disagreements
 

@@ -35,7 +35,7 @@ def totals(
     seed: int,
     out: str | None,
 ) -> None:
-    """Sum the votes of parties on the sheets of STORE, and say who leads.
+    """Sum the votes of parties, and say who leads.
 
     Columns: total as read; lower and upper, an interval for what stands on the sheets
     that were read; lowest and highest, with all that was not read or is missing; the

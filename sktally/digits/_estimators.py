@@ -189,7 +189,10 @@ class EstimatorReader:
         parts = node.get("parts", {})
         for key, part in parts.items():
             if not _PART_NAME.fullmatch(key):
-                raise ModelFormatError(f"{place}: {key!r} is no fitted part")
+                raise ModelFormatError(
+                    f"{place}: expected fitted parts such as 'classifier_', got "
+                    f"{key!r}; save the model again"
+                )
             if isinstance(part, str):
                 part = estimator.get_params(deep=False)[part]
             else:

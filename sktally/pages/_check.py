@@ -6,6 +6,7 @@ choice, and a report that says where each form lies or why it was not found.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from sktally.pages._register import register_page
 from sktally.pages._registration import Registration
 
 __all__ = ["PageCheck", "check_form", "picture_name"]
+
+_REMEDY = re.compile("Try `sktally form check.*")  # of errors told elsewhere
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,15 @@ class PageCheck:
         Why it was not found.
     picture : Path or None
         The overlay; None where the file could not be read at all.
+    fields : tuple of str
+        Names of the fields of the form.
     """
 
     page: str
     registration: Registration | None
     error: TallyError | None
     picture: Path | None
+    fields: tuple[str, ...] = ()
 
     @property
     def located(self) -> bool:
@@ -60,7 +66,8 @@ class PageCheck:
         """One line for people."""
         found = self.registration
         if found is None:
-            return f"{self.page}: NOT LOCATED. {self.error}"
+            why = _REMEDY.sub("Look at its picture", str(self.error))
+            return f"{self.page}: NOT LOCATED. {why}"
         text = f"{self.page}: score {found.score:.2f}, by {found.method}"
         if np.isfinite(found.residual):
             text += f", residual {found.residual:.2f} form units"
@@ -70,7 +77,16 @@ class PageCheck:
             f"{hit.name} {hit.score:.2f}{'' if hit.found else ' (not used)'}"
             for hit in found.anchors
         )
-        return text + (f"; anchors: {marks}" if marks else "")
+        return text + (f"; anchors: {marks}" if marks else "") + self._worst_field()
+
+    def _worst_field(self) -> str:
+        """Say whose frames fit least: what a form that is off by a box shows first."""
+        assert self.registration is not None
+        scores = self.registration.field_scores
+        if not np.isfinite(scores).any():
+            return ""
+        worst = int(np.nanargmin(scores))
+        return f"; frames fit least in {self.fields[worst]!r}, {scores[worst]:.2f}"
 
 
 def check_form(
@@ -135,7 +151,7 @@ def _check_page(form: TallyForm, name: str, folder: Path, number: int) -> PageCh
     picture = folder / picture_name(name, number)
     drawn = draw_registration(page, form, found, error=why)
     write_picture(drawn, picture)
-    return PageCheck(name, found, why, picture)
+    return PageCheck(name, found, why, picture, tuple(form.field_names))
 
 
 def picture_name(page: str, number: int) -> str:

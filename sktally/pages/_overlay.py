@@ -7,6 +7,7 @@ an RGB picture. This is how a person debugs a form.
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import wrap
 
 import cv2
 import numpy as np
@@ -27,7 +28,7 @@ def draw_registration(
     form: TallyForm,
     registration: Registration | None,
     *,
-    error: TallyError | None = None,
+    error: Exception | None = None,
     texts: list[str] | None = None,
     width: int = 1000,
 ) -> np.ndarray:
@@ -41,7 +42,7 @@ def draw_registration(
         The form looked for.
     registration : Registration or None
         What `register_page` returned; None where it raised.
-    error : TallyError, optional
+    error : Exception, optional
         What `register_page` raised; its message is written on the picture.
     texts : list of str, optional
         One text a field, for example the count read, written beside its boxes.
@@ -143,8 +144,7 @@ def _draw_fields(
             label += f" ({found.field_scores[i]:.2f})"
         x, y = quads.reshape(-1, 2).min(axis=0) * scale
         origin = (max(2, round(x) - 30), max(12, round(y) - 5))
-        cv2.putText(canvas, label, origin, 0, 0.45, (255, 255, 255), 3, cv2.LINE_AA)
-        cv2.putText(canvas, label, origin, 0, 0.45, _BOX, 1, cv2.LINE_AA)
+        _write(canvas, label, origin, _BOX)
 
 
 def _draw_anchors(
@@ -159,7 +159,19 @@ def _draw_anchors(
         text = f"{hit.name} {hit.score:.2f}"
         x_text = min(max(2, x - 20), canvas.shape[1] - 9 * len(text))
         y_text = y + 26 if y < canvas.shape[0] - 40 else y - 16
-        cv2.putText(canvas, text, (x_text, y_text), 0, 0.45, colour, 1, cv2.LINE_AA)
+        _write(canvas, text, (x_text, y_text), colour)
+
+
+def _write(
+    canvas: np.ndarray, text: str, origin: tuple[int, int], colour: tuple
+) -> None:
+    """Write on white, for print below would run into the letters."""
+    (width, height), below = cv2.getTextSize(text, 0, 0.45, 1)
+    x, y = origin
+    white = (255, 255, 255)
+    corners = (x - 2, y - height - 2), (x + width + 1, y + below)
+    cv2.rectangle(canvas, *corners, white, cv2.FILLED)
+    cv2.putText(canvas, text, origin, 0, 0.45, colour, 1, cv2.LINE_AA)
 
 
 def _polygon(
@@ -178,8 +190,7 @@ def _caption(form: TallyForm, found: Registration) -> str:
 
 
 def _caption_strip(text: str, width: int) -> np.ndarray:
-    per_line = max(20, width // 9)
-    lines = [text[i : i + per_line] for i in range(0, len(text), per_line)][:6]
+    lines = wrap(text, max(20, width // 9))[:6]
     strip = np.full((8 + 20 * len(lines), width, 3), 255, np.uint8)
     for i, line in enumerate(lines):
         place = (5, 18 + 20 * i)

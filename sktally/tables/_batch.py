@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
@@ -42,10 +42,8 @@ class Progress:
 
     Attributes
     ----------
-    pages : int
-        Pages named.
-    done : int
-        Pages looked at: read now or before, copies, or not readable.
+    pages, done : int
+        Pages named; pages looked at: read now or before, copies, or not readable.
     read, not_read : int
         Pages read now; pages not read, now or before.
     doubtful : int
@@ -159,13 +157,15 @@ def read_to_store(
     with Store(path, make=True) as store, threadpool_limits(1), _interruptible() as ask:
         run, session = store.begin(key, content)
         todo = _Pending(store, run, names, told, rehash)
-        for lot, results in _read(reader, _few(todo, ask), n_jobs, cluster):
-            _keep(store, run, session, lot, results, told)
-            todo.under_way.difference_update(
-                (record.sha256, record.page.number) for record in lot
-            )
-            if progress is not None:
-                progress(told)
+        # closed whatever happens, so that no process goes on
+        with closing(_read(reader, _few(todo, ask), n_jobs, cluster)) as read:
+            for lot, results in read:
+                _keep(store, run, session, lot, results, told)
+                todo.under_way.difference_update(
+                    (record.sha256, record.page.number) for record in lot
+                )
+                if progress is not None:
+                    progress(told)
         told.stopped = ask()
     if progress is not None:
         progress(told)
@@ -290,7 +290,7 @@ def _read(
     lots: Iterable[list[PageRecord]],
     n_jobs: int,
     cluster: str | None,
-) -> Iterator[tuple[list[PageRecord], list[PageResult]]]:
+) -> Generator[tuple[list[PageRecord], list[PageResult]], None, None]:
     """Yield each lot of pages with what was read of it, in order."""
     if cluster is not None:
         with Cluster(reader, cluster) as machines:

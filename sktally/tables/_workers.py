@@ -1,7 +1,8 @@
 """Crop pages in processes of their own, in order, a bounded number ahead.
 
 A process that dies takes only its own pages along: they are cropped again one by one,
-and a page on which the process dies twice is given up.
+and a page on which the process dies twice is given up. Each process has a pipe of its
+own, so that one which is killed in the midst of an answer keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -9,15 +10,15 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import warnings
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
-from multiprocessing.connection import wait
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection, wait
 from typing import Any
 
 import numpy as np
@@ -30,11 +31,59 @@ from sktally.tables._rows import crop_and_clean
 __all__ = ["Workers", "names_of", "unexpected", "without_errors"]
 
 _AHEAD = 2  # lots for each process, waiting or done
-_steps: list[tuple[str, Any]] = []
 
 logger = logging.getLogger(__name__)
 
 Cropped = tuple[np.ndarray, list[PageReport]]
+
+
+class _Died(Exception):
+    """The process that cropped some pages is no more."""
+
+
+@dataclass(eq=False)
+class _Task:
+    """Pages to crop, and what became of them."""
+
+    names: list[str]
+    answer: Cropped | Exception | None = None
+
+
+class _Process:
+    """A process that crops, and this side of the pipe to it."""
+
+    def __init__(self) -> None:
+        # a fork of a process with threads may hang
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        with _deaf():
+            self.process.start()
+        theirs.close()  # or the end of the process would not be seen
+        self.ready = False
+        self.task: _Task | None = None
+
+    def give(self, task: _Task) -> None:
+        """Let it crop some pages; if it is dead, `Workers` hears so from its pipe."""
+        self.task = task
+        self._send(task.names)
+
+    def begin(self, steps: bytes) -> None:
+        """Let it have the steps, now that it listens."""
+        self.ready = True
+        self._send(steps)
+
+    def _send(self, what: Any) -> None:
+        try:
+            self.pipe.send(what)
+        except OSError:
+            logger.debug("a process ended before it was told what to do")
+
+    def kill(self) -> None:
+        """End it at once, whatever it does."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
 
 
 class Workers:
@@ -51,22 +100,18 @@ class Workers:
     def __init__(self, steps: list[tuple[str, Any]], n_jobs: int) -> None:
         self.steps = steps
         self.n_jobs = n_jobs
-        self.pool: ProcessPoolExecutor | None = None
-        self.others = set(multiprocessing.active_children())
+        self.processes: list[_Process] = []
+        self.waiting: deque[_Task] = deque()
 
     def __enter__(self) -> Workers:
+        if self.n_jobs > 1:
+            self.content = pickle.dumps(self.steps)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is KeyboardInterrupt:  # not even after the pages under way
-            for process in set(multiprocessing.active_children()) - self.others:
-                process.kill()
-        self._end()
-
-    def _end(self) -> None:
-        if self.pool is not None:
-            self.pool.shutdown(wait=True, cancel_futures=True)
-            self.pool = None
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+        self.processes.clear()
 
     def cropped(
         self, lots: Iterable[list[PageRecord]]
@@ -76,52 +121,69 @@ class Workers:
             for lot in lots:
                 yield lot, *self._crop_here(lot)
             return
-        ahead: deque[tuple[list[PageRecord], Future]] = deque()
+        ahead: deque[tuple[list[PageRecord], _Task]] = deque()
         for lot in lots:
-            ahead.append((lot, self._submit(names_of(lot))))
+            ahead.append((lot, self._ask(names_of(lot))))
             if len(ahead) >= _AHEAD * self.n_jobs:
-                yield self._next(ahead)
+                yield self._next(*ahead.popleft())
         while ahead:
-            yield self._next(ahead)
+            yield self._next(*ahead.popleft())
 
-    def _submit(self, names: list[str]) -> Future:
-        if self.pool is None:
-            self._start()
-        assert self.pool is not None
-        try:
-            return self.pool.submit(_work, names)
-        except BrokenProcessPool as error:
-            broken: Future = Future()
-            broken.set_exception(error)
-            return broken
+    def _ask(self, names: list[str]) -> _Task:
+        if not self.processes:
+            self.processes = [_Process() for _ in range(self.n_jobs)]
+        task = _Task(names)
+        self.waiting.append(task)
+        self._attend(0)
+        return task
 
-    def _start(self) -> None:
-        """Start processes, and wait until one is ready: else no page is to blame."""
-        self.pool = ProcessPoolExecutor(
-            self.n_jobs,
-            # a fork of a process with threads may hang
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-            initargs=(self.steps,),
-        )
+    def _answer(self, task: _Task) -> Cropped:
+        """Wait for what became of a task."""
+        while task.answer is None:
+            self._attend(None)
+        if isinstance(task.answer, Exception):
+            raise task.answer
+        return task.answer
+
+    def _attend(self, seconds: float | None) -> None:
+        """Hear what processes have to say, and give those that are idle work."""
+        ready = wait([process.pipe for process in self.processes], seconds)
+        for process in [one for one in self.processes if one.pipe in ready]:
+            self._hear(process)
+        for process in self.processes:
+            if self.waiting and process.ready and process.task is None:
+                process.give(self.waiting.popleft())
+
+    def _hear(self, process: _Process) -> None:
         try:
-            self.pool.submit(os.getpid).result()
-        except BrokenProcessPool:
-            self._end()
+            said = process.pipe.recv_bytes()
+        except (EOFError, OSError):  # perhaps in the midst of a sentence
+            self._bury(process)
+            return
+        if process.task is None:
+            process.begin(self.content)
+        else:
+            process.task.answer = pickle.loads(said)
+            process.task = None
+
+    def _bury(self, process: _Process) -> None:
+        """Put another in the place of a process that died, if it had begun."""
+        process.kill()
+        self.processes.remove(process)
+        if process.task is not None:
+            process.task.answer = _Died()
+        if process.ready:
+            self.processes.append(_Process())
+        if not self.processes:
             raise TallyError(
                 f"n_jobs={self.n_jobs}: expected processes that start, but they end at "
                 'once; put the call below `if __name__ == "__main__":` in a script, '
                 "free some memory, or give n_jobs=1"
-            ) from None
+            )
 
-    def _next(self, ahead: deque) -> tuple:
-        lot, future = ahead.popleft()
-        broken = False
+    def _next(self, lot: list[PageRecord], task: _Task) -> tuple:
         try:
-            return lot, *future.result()
-        except BrokenProcessPool:
-            self._end()
-            broken = True
+            return lot, *self._answer(task)
         except TallyError:  # of the form: no other page would fare better
             raise
         except Exception:
@@ -129,10 +191,6 @@ class Workers:
                 "a lot failed, its pages are cropped one by one", exc_info=True
             )
         single = [self._one(record) for record in lot]
-        # whatever else was under way in that pool
-        for i, (other, old) in enumerate(ahead):
-            if broken and (not old.done() or old.exception() is not None):
-                ahead[i] = (other, self._submit(names_of(other)))
         cells = np.concatenate([cells for cells, _ in single])
         return lot, cells, [reports[0] for _, reports in single]
 
@@ -140,9 +198,9 @@ class Workers:
         """Crop a page alone, twice if the process dies."""
         for _ in range(2):
             try:
-                return self._submit(names_of([record])).result()
-            except BrokenProcessPool:
-                self._end()
+                return self._answer(self._ask(names_of([record])))
+            except _Died:
+                pass
             except TallyError:
                 raise
             except Exception as error:
@@ -199,8 +257,21 @@ def without_errors(reports: list[PageReport]) -> list[PageReport]:
     return [replace(report, error=None) for report in reports]
 
 
-def _prepare(steps: list[tuple[str, Any]]) -> None:
-    """Make a worker ready: one thread, deaf to Ctrl-C, not to outlive its parent."""
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Let what is started now never hear of Ctrl-C, which is for its parent."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _serve(pipe: Connection) -> None:
+    """Crop what the parent asks for, until it is gone."""
     import cv2
     from threadpoolctl import threadpool_limits
 
@@ -209,8 +280,27 @@ def _prepare(steps: list[tuple[str, Any]]) -> None:
     warnings.filterwarnings("ignore", module="PIL")
     cv2.setNumThreads(1)
     threadpool_limits(1)
-    _steps[:] = steps
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    try:
+        pipe.send_bytes(b"")  # ready
+        steps = pickle.loads(pipe.recv())
+        while True:
+            pipe.send_bytes(_tried(steps, pipe.recv()))
+    except (EOFError, OSError):  # the parent has gone
+        os._exit(1)
+
+
+def _tried(steps: list[tuple[str, Any]], names: list[str]) -> bytes:
+    """Return cells and reports of some pages, or the error in their place, pickled."""
+    try:
+        return pickle.dumps(_crop(steps, names), pickle.HIGHEST_PROTOCOL)
+    except Exception as error:
+        try:
+            content = pickle.dumps(error)
+            pickle.loads(content)
+            return content
+        except Exception:  # an error of others that does not travel
+            return pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
 
 
 def _leave_with_parent() -> None:
@@ -218,7 +308,3 @@ def _leave_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-def _work(names: list[str]) -> Cropped:
-    return _crop(_steps, names)

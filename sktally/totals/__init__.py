@@ -9,7 +9,6 @@ from sktally.totals._draws import draw_counts
 from sktally.totals._estimate import estimate
 from sktally.totals._forecast import ExpectedSheets
 from sktally.totals._per_tally import TallyComparison
-from sktally.totals._plots import PerTallyDisplay, VoteShareDisplay
 from sktally.totals._ppi import ppi_regression
 from sktally.totals._proba import SheetProba, store_proba
 from sktally.totals._quantities import Quantity, difference, share, total, turnout
@@ -23,14 +22,12 @@ from sktally.totals._size import audit_size
 __all__ = [
     "AuditDraw",
     "ExpectedSheets",
-    "PerTallyDisplay",
     "Quantity",
     "Ranking",
     "ReviewPlan",
     "SheetProba",
     "TallyComparison",
     "TranscriptionRiskPlan",
-    "VoteShareDisplay",
     "VoteTotals",
     "audit_readings",
     "audit_size",

@@ -80,7 +80,7 @@ def compare_shares(
     See Also
     --------
     compare_tallies : The same sheet by sheet.
-    VoteShareDisplay : Draws it.
+    sktally.inspection.VoteShareDisplay : Draws it.
 
     References
     ----------
@@ -232,7 +232,7 @@ def compare_tallies(
     See Also
     --------
     compare_shares : Of whole groups.
-    PerTallyDisplay : Draws it.
+    sktally.inspection.PerTallyDisplay : Draws it.
 
     Examples
     --------

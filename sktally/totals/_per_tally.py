@@ -63,8 +63,8 @@ class TallyComparison:
         row = self.summary.query("measure == @measure and field == @field")
         if not len(row):
             raise TallyError(
-                f"measure, field: expected those of `summary`, got {measure!r}, "
-                f"{field!r}"
+                "measure, field: expected a row of `summary`, got none of "
+                f"{measure!r}, {field!r}; print(summary) lists them"
             )
         return AccuracyInterval(*row[["estimate", "lower", "upper"]].iloc[0])
 

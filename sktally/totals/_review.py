@@ -16,8 +16,8 @@ import pandas as pd
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
+from sktally.totals._axes import axes_of
 from sktally.totals._fields import doubts
-from sktally.totals._plots import axes_of
 
 __all__ = ["ReviewPlan", "review_order"]
 

@@ -72,7 +72,7 @@ def audit_size(
     if not half_width > 0:
         raise TallyError(f"half_width: expected more than 0 votes, got {half_width}")
     if (errors is None) == (spread is None):
-        raise TallyError("errors, spread: expected one of them")
+        raise TallyError("errors, spread: expected one of them, got both or none")
     variance = _variance(errors) if spread is None else _square(spread)
     deviations = _deviations(machine, n_frame)
 

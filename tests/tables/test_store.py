@@ -476,6 +476,41 @@ def test_an_unexpected_error_costs_its_page_only(scans, tmp_path, monkeypatch, n
     assert bad["message"].str.contains(r"ZeroDivisionError: by nought").all()
 
 
+def test_a_worker_that_dies_while_it_answers(scans, tmp_path, monkeypatch):
+    """What it left half said neither stops the others nor is waited for."""
+    (tmp_path / "dying.py").write_text(
+        "import multiprocessing, os, signal, threading\n"
+        "from pathlib import Path\n"
+        "import numpy as np\n"
+        "from sktally import CellNormalizer\n"
+        "def die(delay):\n"
+        "    threading.Timer(delay, os.kill, [os.getpid(), signal.SIGKILL]).start()\n"
+        "class Dying(CellNormalizer):\n"
+        "    def transform(self, X):\n"
+        "        left = sorted(Path(os.environ['DELAYS']).iterdir())\n"
+        "        if not left or multiprocessing.parent_process() is None:\n"
+        "            return super().transform(X)\n"
+        "        left[0].unlink(missing_ok=True)\n"
+        "        die(float(left[0].name))\n"
+        "        return np.zeros(300_000_000, np.uint8)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    delays = tmp_path / "delays"
+    delays.mkdir()
+    monkeypatch.setenv("DELAYS", str(delays))
+    for delay in (0.05, 0.1, 0.2, 0.3, 0.4):
+        (delays / str(delay)).touch()
+    from dying import Dying
+
+    reader = load_reader("example")
+    plain = reader.steps[1][1]
+    reader.steps[1] = ("normalize", Dying(**plain.get_params()))
+    vars(reader.steps[1][1]).update(vars(plain))
+    told = read_to_store(reader, scans, tmp_path / "votes.sqlite", n_jobs=2)
+    assert told.read + told.not_read == len(scans)
+
+
 def test_pages_of_another_form_stay_not_read(reader, scans, tmp_path):
     blank = scans[0].with_name("blank.png")
     Image.new("L", (800, 1000), "white").save(blank)

@@ -1,6 +1,7 @@
-"""Pictures of shares and of single tallies, in the manner of scikit-learn's displays.
+"""Totals in pictures: shares of parties, and counts against official ones.
 
-matplotlib is imported when something is drawn, and not before.
+Comes in: what `compare_shares` and `compare_tallies` return. Goes out: Figure 4 of the
+paper, and its scatter of tallies.
 """
 
 from __future__ import annotations
@@ -12,9 +13,10 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally.exceptions import TallyError
-from sktally.totals._per_tally import TallyComparison
+from sktally.inspection._axes import axes_of
+from sktally.totals import TallyComparison
 
-__all__ = ["PerTallyDisplay", "VoteShareDisplay", "axes_of"]
+__all__ = ["PerTallyDisplay", "VoteShareDisplay"]
 
 # Marks as in Figure 4 of the paper; where each stands beside its party.
 _MARKS: dict[str, tuple[float, dict[str, Any]]] = {
@@ -23,20 +25,6 @@ _MARKS: dict[str, tuple[float, dict[str, Any]]] = {
     "high quality": (0.16, {"marker": "^", "ms": 6, "color": "tab:orange"}),
 }
 _LEGEND = {"all": "all sheets", "high quality": "high quality sheets"}
-
-
-def axes_of(ax: Any) -> Any:
-    """Return axes to draw on, new ones if there are none."""
-    if ax is not None:
-        return ax
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError:
-        raise TallyError(
-            "drawing needs matplotlib, which is not installed; pip install "
-            "'sktally[plot]'"
-        ) from None
-    return plt.subplots(layout="constrained")[1]
 
 
 class VoteShareDisplay:
@@ -57,7 +45,7 @@ class VoteShareDisplay:
 
     See Also
     --------
-    compare_shares : Makes the table.
+    sktally.totals.compare_shares : Makes the table.
 
     Notes
     -----
@@ -96,7 +84,7 @@ class VoteShareDisplay:
         --------
         >>> import pandas as pd
         >>> from matplotlib.figure import Figure
-        >>> from sktally.totals import VoteShareDisplay
+        >>> from sktally.inspection import VoteShareDisplay
         >>> shares = pd.DataFrame({"sheets": ["all", "official"], "field": "x"})
         >>> shares["share"], shares["share_lower"] = [0.6, 0.61], [0.58, None]
         >>> shares["share_upper"] = [0.63, None]
@@ -171,7 +159,7 @@ class PerTallyDisplay:
 
     See Also
     --------
-    compare_tallies : Compares them.
+    sktally.totals.compare_tallies : Compares them.
     """
 
     def __init__(self, comparison: TallyComparison) -> None:
