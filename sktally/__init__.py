@@ -49,6 +49,7 @@ _EXPORTS = {
     ],
     "sktally.pages": ["learn_form", "list_pages", "read_page", "register_page"],
     "sktally.persist": ["load_model", "load_reader", "save_model"],
+    "sktally.report": ["write_report"],
     "sktally.tables": ["read_tallies", "read_to_store"],
     "sktally.totals": [
         "TranscriptionRiskPlan",

@@ -34,6 +34,15 @@ class DemoResult:
         Fields and pages made, those read exactly, and pages not read.
     text : str
         The same for people, with the folders.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally.demo import run_demo
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     result = run_demo(folder + "/demo", n_pages=1)
+    >>> result.n_counts, len(result.table)
+    (6, 6)
     """
 
     table: pd.DataFrame

@@ -47,6 +47,11 @@ class PageReport:
         Where the form lies on the page; None unless "ok".
     error : Exception or None
         What was raised; None for "ok".
+
+    Examples
+    --------
+    >>> from sktally.cells import PageReport
+    >>> assert not PageReport("scan.jpg", "ok").message
     """
 
     name: str

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sktally import __version__
-from sktally.cli import _store, _totals
+from sktally.cli import _report, _store, _totals
 from sktally.cli._common import (
     INTERRUPTED,
     NOT_ALL_READ,
@@ -273,6 +273,6 @@ def learn(form: str, paths: tuple[str, ...], out: str | None) -> None:
         )
 
 
-for verbs in (_store, _totals):
+for verbs in (_store, _totals, _report):
     for name in verbs.__all__:
         main.add_command(getattr(verbs, name))

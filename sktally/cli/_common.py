@@ -26,6 +26,7 @@ __all__ = [
     "check_stations",
     "explain",
     "joined",
+    "listed",
     "loaded_calibrator",
     "number",
     "progress_bar",
@@ -121,6 +122,11 @@ def joined(
     for line in report.text.splitlines():
         say(line)
     return (part.merge(matched, on=names, how="left") for part in parts())
+
+
+def listed(text: str | None) -> list[str] | None:
+    """Return the names in a text such as ``01,02``."""
+    return None if text is None else [name.strip() for name in text.split(",")]
 
 
 def check_stations(stations: str, by: str) -> None:

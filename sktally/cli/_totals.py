@@ -7,6 +7,7 @@ import click
 from sktally.cli._common import (
     calibrator_option,
     explain,
+    listed,
     loaded_calibrator,
     number,
     put,
@@ -59,8 +60,8 @@ def totals(
         check_table_path(out)
     found = vote_totals(
         store,
-        by=_listed(by),
-        fields=_listed(fields),
+        by=listed(by),
+        fields=listed(fields),
         stations=stations,
         station_by=station_by,
         registered=registered,
@@ -120,7 +121,7 @@ def review(
 
     if out is not None:
         check_table_path(out)
-    named = _listed(fields)
+    named = listed(fields)
     plan = review_order(
         store,
         stations=stations,
@@ -141,7 +142,3 @@ def review(
         f"{number(n, 'page')} of {len(plan.pages)}, {hours:.1f} hours: of "
         f"{left[0]:,.0f} votes expected to be wrong {left[n]:,.0f} are left"
     )
-
-
-def _listed(text: str | None) -> list[str] | None:
-    return None if text is None else [name.strip() for name in text.split(",")]

@@ -235,7 +235,7 @@ def make_digit_cells(
     ----------
     n_samples : int, default=1000
         Number of cells.
-    classes : str, default="0123456789x_"
+    classes : str, default all twelve
         Labels to draw: digits, ``x`` crossed through or filler, ``_`` empty.
     cell_size : int, default=40
         Side of a cell in pixels, 12 to 256.

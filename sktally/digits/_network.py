@@ -133,6 +133,16 @@ class DigitNetwork(nn.Module):
         Normalise after every layer but the last.
     stride, padding, activation, pool, pool_size, pool_stride, conv_dropout
         As in `CNNClassifier`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sktally.digits import DigitNetwork
+    >>> images = {"channels": 1, "height": 28, "width": 28, "n_classes": 12}
+    >>> layers = {"filters": (8, 16), "kernel_size": 3, "hidden": (32,)}
+    >>> network = DigitNetwork(**images, **layers, dropout=0.1, batch_norm=False)
+    >>> network(torch.zeros(5, 1, 28, 28)).shape
+    torch.Size([5, 12])
     """
 
     def __init__(

@@ -48,6 +48,13 @@ class Anchor(FormPart):
         fills the page. By default a tenth of the longer page side.
     file : str, optional
         For a patch: image file, relative to the form file.
+
+    Examples
+    --------
+    >>> from sktally.form import Anchor
+    >>> corner = {"center": (50, 50), "size": (40, 40), "thickness": 8}
+    >>> Anchor(name="one", kind="corner", opens="top-left", **corner).opens
+    'top-left'
     """
 
     name: Name
@@ -96,6 +103,13 @@ class TallyField(FormPart):
         Line width of the printed box frames; 0 where nothing is printed.
     guide_dots : bool, default=False
         Whether seven-segment guide dots are printed inside the boxes.
+
+    Examples
+    --------
+    >>> from sktally.form import TallyField
+    >>> field = TallyField(name="01", start=(600, 250), box=(50, 62), places=3, frame=2)
+    >>> field.places, field.label
+    (3, '')
     """
 
     name: Name
@@ -153,6 +167,13 @@ class PrintedMark(FormPart):
     repeat : list of tuple of float, optional
         ``[[count, dx, dy], ...]``: the mark is repeated count times in steps of
         dx, dy; two entries make a grid.
+
+    Examples
+    --------
+    >>> from sktally.form import PrintedMark
+    >>> lines = PrintedMark(kind="line", at=(80, 341, 770, 341), repeat=[(2, 0, 110)])
+    >>> lines.places()
+    [(80.0, 341.0, 770.0, 341.0), (80.0, 451.0, 770.0, 451.0)]
     """
 
     kind: Literal["line", "rect", "fill", "circle", "text"]
@@ -199,6 +220,12 @@ class TallyReference(FormPart):
         Safetensors file, relative to the form file: feature points and their
         descriptors and, in references that users learn from their own pages, the
         median page.
+
+    Examples
+    --------
+    >>> from sktally import load_form
+    >>> load_form("indonesia-2024").reference
+    TallyReference(file='indonesia-2024.reference.safetensors')
     """
 
     file: str

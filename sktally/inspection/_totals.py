@@ -181,6 +181,20 @@ class PerTallyDisplay:
         Returns
         -------
         PerTallyDisplay
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> from sktally.totals import compare_tallies
+        >>> table = pd.DataFrame({"file": ["a.png", "b.png", "c.png"], "page": 1})
+        >>> table["field"], table["count"] = "x", [60, 11, 31]
+        >>> official = table.rename(columns={"count": "official"}).drop(columns="page")
+        >>> compared = compare_tallies(table, official, random_state=0)
+        >>> display = PerTallyDisplay.from_table(compared)
+        >>> display.ax_.get_xlabel()
+        'official count of the sheet'
+        >>> import matplotlib.pyplot as plt
+        >>> plt.close(display.figure_)
         """
         return cls(comparison).plot(ax=ax)
 

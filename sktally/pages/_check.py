@@ -51,7 +51,14 @@ class PageCheck:
 
     @property
     def located(self) -> bool:
-        """Whether the form was found."""
+        """Whether the form was found.
+
+        Examples
+        --------
+        >>> from sktally.pages import PageCheck
+        >>> PageCheck("scan.png", None, ValueError("0 of 4 anchors"), None).located
+        False
+        """
         return self.registration is not None
 
     @property

@@ -29,6 +29,14 @@ class AnchorHit:
         Whether it was used to locate the form.
     page_xy : tuple of float
         Where it is, x, y in page pixels (centre of the top left pixel is 0, 0).
+
+    Examples
+    --------
+    >>> from sktally import make_tally_pages, register_page
+    >>> made = make_tally_pages(1, form="example", degrade="none", random_state=0)
+    >>> hit = register_page(made.pages[0], "example").anchors[0]
+    >>> hit.name, hit.found, [round(place) for place in hit.page_xy]
+    ('top-left', True, [44, 44])
     """
 
     name: str
@@ -67,6 +75,14 @@ class Registration:
     field_scores : ndarray of shape (n_fields,)
         How well the printed frames of each field fit where they were snapped to,
         -1 to 1; NaN where a field has no printed frame.
+
+    Examples
+    --------
+    >>> from sktally import make_tally_pages, register_page
+    >>> made = make_tally_pages(1, form="example", turn=180, random_state=0)
+    >>> found = register_page(made.pages[0], "example")
+    >>> found.method, found.turn, found.quads.shape
+    ('anchors', 180, (6, 3, 4, 2))
     """
 
     homography: np.ndarray

@@ -1,3 +1,5 @@
 """A store comes in; one HTML file that shows what was read goes out."""
 
-__all__: list[str] = []
+from sktally.report._write import write_report
+
+__all__ = ["write_report"]

@@ -42,20 +42,22 @@ class Progress:
 
     Attributes
     ----------
-    pages : int
-        Pages named.
-    done : int
-        Pages looked at: read now or before, copies, or not readable.
+    pages, done : int
+        Pages named; pages looked at: read now or before, copies, or not readable.
     read, not_read : int
         Pages read now; pages not read, now or before.
     doubtful : int
         Of those read, how many have a field to look at.
-    before : int
-        Pages that the store held already, be it from this reading.
-    copies : int
-        Of these, how many were read from another file of the same bytes.
+    before, copies : int
+        Pages that the store held already, be it from this reading; of these, how many
+        were read from another file of the same bytes.
     stopped : bool
         Whether it was interrupted.
+
+    Examples
+    --------
+    >>> from sktally.tables import Progress
+    >>> assert not Progress(pages=40).stopped
     """
 
     pages: int

@@ -26,6 +26,7 @@ from sktally.tables._rows import check_reader, crop_and_clean, page_rows
 
 __all__ = ["COLUMNS", "read_tallies"]
 
+#: Columns of `read_tallies`.
 COLUMNS = (
     "file",
     "page",

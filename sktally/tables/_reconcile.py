@@ -55,6 +55,19 @@ class Reconciliation:
         Pages of the run that were read.
     done, before : int
         Of these, how many are reconciled, and were before this call.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> from sktally.tables import reconcile_store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/votes.sqlite"
+    >>> _ = read_to_store(load_reader("example"), [], path)
+    >>> told = reconcile_store(path)
+    >>> told.number, told.pages, told.audited
+    (1, 0, None)
+    >>> folder.cleanup()
     """
 
     number: int

@@ -26,6 +26,20 @@ class Run:
         SHA-256 that tells it from every other reader.
     content : dict
         Its form, model and settings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> from sktally.tables import Store
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/votes.sqlite"
+    >>> _ = read_to_store(load_reader("example"), [], path)
+    >>> with Store(path) as store:
+    ...     run = store.runs()[0]
+    >>> run.id, run.fields
+    (1, ['01', '02', '03', 'valid', 'invalid', 'total'])
+    >>> folder.cleanup()
     """
 
     id: int

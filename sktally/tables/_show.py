@@ -32,7 +32,7 @@ from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._store import Store
 from sktally.votes import CLASSES
 
-__all__ = ["Shown", "show_page"]
+__all__ = ["Shown", "as_written", "show_page"]
 
 _SIDE = 120  # pixels of a crop in the picture
 _LIKELY = 3  # classes named for each box
@@ -110,12 +110,12 @@ def show_page(
     (3, True)
     >>> folder.cleanup()
     """
-    with _as_written(store):
+    with as_written(store):
         return _shown_page(store, run or store.run(), name, field, reader)
 
 
 @contextmanager
-def _as_written(store: Store) -> Iterator[None]:
+def as_written(store: Store) -> Iterator[None]:
     """Say that a store was altered where what it holds makes no sense."""
     try:
         with explained(store.path):
@@ -124,7 +124,7 @@ def _as_written(store: Store) -> Iterator[None]:
         raise
     except (LookupError, ValueError, TypeError, OverflowError) as error:
         raise StoreError(
-            f"{store.path}: expected a page as sktally wrote it, got something else "
+            f"{store.path}: expected pages as sktally wrote them, got something else "
             f"({type(error).__name__}: {error!s:.200}); the store was altered or "
             f"damaged: `sktally verify {store.path}` tells which rows were, go back to "
             "an untouched copy"

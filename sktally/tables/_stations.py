@@ -44,6 +44,16 @@ class StationReport:
         Stations with several pages, and which.
     missing : list of str
         Stations without a page.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktally.tables import join_stations
+    >>> table = pd.DataFrame({"file": ["a/7.jpg", "a/9.jpg"], "page": 1, "count": 3})
+    >>> stations = pd.DataFrame({"station": ["7", "8"]})
+    >>> report = join_stations(table, stations)[1]
+    >>> report.unmatched, report.missing
+    (['a/9.jpg'], ['8'])
     """
 
     unmatched: list[str]

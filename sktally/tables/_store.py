@@ -105,7 +105,13 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Show the block the store as it is now, whatever others write meanwhile."""
+        """Show the block the store as it is now, whatever others write meanwhile.
+
+        Within another such block it shows what that one does.
+        """
+        if self.base.in_transaction:
+            yield
+            return
         with explained(self.path):
             self.base.execute("BEGIN")
             try:

@@ -18,6 +18,7 @@ from sktally.tables._typed import ask_typed
 
 __all__ = ["SUMS_COLUMNS", "sums_parts", "sums_table"]
 
+#: Columns of `sums_table`.
 SUMS_COLUMNS = (
     *("file", "page", "sum", "count", "parts", "difference", "holds", "erred"),
     "sha256",

@@ -18,6 +18,7 @@ from sktally.tables._typed import ask_typed
 
 __all__ = ["STORE_COLUMNS", "disagreements", "edits_of", "store_parts", "store_table"]
 
+#: Columns of `store_table`.
 STORE_COLUMNS = (
     *("file", "page", "field", "boxes", "count", "reconciled", "final"),
     *("confidence", "reconciled_proba", "tally_quality", "status", "message"),

@@ -67,6 +67,17 @@ class AuditDraw:
     --------
     draw_audit : Makes one.
     estimate : What it is for.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktally import draw_audit
+    >>> draw = draw_audit(["a", "b", "c", "d", "e"], 2, random_state=0)
+    >>> draw.method, draw.n_frame, draw.sheets["sheet"].tolist()
+    ('simple', 5, ['c', 'a'])
+    >>> read = pd.DataFrame({"votes": [12, 40]}, index=["a", "c"])
+    >>> draw.with_readings(read).readings["votes"].tolist()
+    [40, 12]
     """
 
     sheets: pd.DataFrame

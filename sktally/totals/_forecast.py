@@ -29,6 +29,12 @@ class ExpectedSheets(NamedTuple):
         Over trials.
     high : float
         Enough in nine of ten trials.
+
+    Examples
+    --------
+    >>> from sktally.totals import ExpectedSheets
+    >>> ExpectedSheets(mean=52.1, median=50, high=71).high
+    71
     """
 
     mean: float

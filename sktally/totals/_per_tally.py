@@ -43,6 +43,16 @@ class TallyComparison:
     See Also
     --------
     compare_tallies : Makes it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktally.totals import compare_tallies
+    >>> table = pd.DataFrame({"file": ["a.png", "b.png", "c.png"], "page": 1})
+    >>> table["field"], table["count"] = "x", [60, 11, 31]
+    >>> official = table.rename(columns={"count": "official"}).drop(columns="page")
+    >>> compare_tallies(table, official, random_state=0).of("exact").estimate
+    1.0
     """
 
     tallies: pd.DataFrame

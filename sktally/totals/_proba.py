@@ -31,6 +31,14 @@ class SheetProba(NamedTuple):
         NaN for fields that were not read.
     edited : ndarray of bool, shape (n_fields,)
         Fields that people corrected or entered.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktally.totals import SheetProba
+    >>> proba = np.full((6, 3, 12), np.nan, np.float32)  # nothing was read
+    >>> SheetProba("scan.png", 1, "0" * 64, proba, np.zeros(6, bool)).page
+    1
     """
 
     file: str

@@ -52,6 +52,25 @@ class Ranking:
     See Also
     --------
     ranking : Makes it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sktally import vote_totals
+    >>> from sktally.totals import ranking
+    >>> table = pd.DataFrame({"file": ["a", "a", "b", "b"], "page": 1})
+    >>> table["field"], table["count"] = ["paslon_1", "paslon_2"] * 2, [30, 20, 1, 2]
+    >>> proba = np.zeros((2, 3, 3, 12))
+    >>> proba[..., 0] = 1
+    >>> fields = ["paslon_1", "paslon_2"]
+    >>> found = ranking(
+    ...     vote_totals(
+    ...         table, fields=fields, form="indonesia-2024", digit_proba=proba
+    ...     )
+    ... )
+    >>> found.leader, found.margin
+    ('paslon_1', 9.0)
     """
 
     leader: str

@@ -46,6 +46,16 @@ class VoteTotals:
     See Also
     --------
     vote_totals : Makes them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktally import vote_totals
+    >>> table = pd.DataFrame({"file": ["a", "a", "b", "b"], "page": 1})
+    >>> table["field"], table["count"] = ["01", "02"] * 2, [30, 20, 15, 15]
+    >>> found = vote_totals(table, fields=["01", "02"], form="example")
+    >>> found.totals.tolist(), found.draws is None  # no probabilities, no draws
+    ([[45.0, 35.0]], True)
     """
 
     table: pd.DataFrame

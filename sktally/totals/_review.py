@@ -41,6 +41,17 @@ class ReviewPlan:
     curve : DataFrame
         What work brings: after ``pages`` pages, none at first, and ``seconds``, the
         ``votes_left`` and ``counts_left`` that are expected to be wrong still.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sktally import review_order
+    >>> table = pd.DataFrame({"file": ["1.jpg", "2.jpg"], "page": 1, "field": "votes"})
+    >>> table["count"], table["proba"] = [40, 101], [0.99, 0.9]
+    >>> table["expected_error"] = [0.1, 12.0]
+    >>> plan = review_order(table)
+    >>> plan.pages["file"].tolist(), plan.stop_after(votes_left=1)
+    (['2.jpg', '1.jpg'], 1)
     """
 
     pages: pd.DataFrame

@@ -73,7 +73,7 @@ class TranscriptionRiskPlan(BaseEstimator):
     n_drawn_, n_read_ : int
         Sheets drawn, and those read by people before the first that was not: these
         count.
-    risks_ : ndarray of shape (n_read_ + 1,)
+    risks_ : ndarray of shape (n_read + 1,)
         Risk before the first sheet and after each.
     risk_ : float
         The last of these: p-value of "the outcome is wrong".
@@ -105,7 +105,7 @@ class TranscriptionRiskPlan(BaseEstimator):
     that people cannot find or read is taken for the worst that it can hold.
 
     *The order* follows from the seed, the names of the sheets and `worst_`, see
-    `sktally.totals._order`; anybody can repeat it.
+    ``sktally.totals._order``; anybody can repeat it.
 
     References
     ----------

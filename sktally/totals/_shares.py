@@ -46,6 +46,7 @@ def vote_totals(
     weights: str | None = None,
     counts: str | None = None,
     min_quality: float | None = None,
+    run: int | None = None,
     form: str | Path | TallyForm | None = None,
     digit_proba: npt.ArrayLike | None = None,
     calibrator: Any = None,
@@ -84,6 +85,8 @@ def vote_totals(
     min_quality : float, optional
         Take sheets with `tally_quality` above this only; all others are as if they
         had not been read. Warns of how they differ.
+    run : int, optional
+        Of a store: which run; by default the one last read in.
     form : str, path or TallyForm, optional
         Of a table: the form that it was read with; needed for intervals.
     digit_proba : array-like of shape (n_sheets, n_fields, n_places, 12), optional
@@ -164,7 +167,7 @@ def vote_totals(
     check_range("confidence_level", confidence_level, 0, 1)
     check_range("n_draws", n_draws, 1, MOST_DRAWS, integer=True)
     with open_sheets(
-        source, form=form, digit_proba=digit_proba, counts=counts
+        source, form=form, digit_proba=digit_proba, counts=counts, run=run
     ) as sheets:
         columns = sheets.parties(fields)
         sheets.one_each([*by, registered, weights])

@@ -104,9 +104,12 @@ def open_sheets(
     form: str | Path | TallyForm | None = None,
     digit_proba: npt.ArrayLike | None = None,
     counts: str | None = None,
+    run: int | None = None,
 ) -> Iterator[Sheets]:
     """Return the sheets of a table or store, while it is open."""
     if isinstance(source, pd.DataFrame):
+        if run is not None:
+            raise TallyError("run: a table has none; leave it out, or pass the store")
         yield _of_table(source, form, digit_proba, counts)
         return
     if form is not None or digit_proba is not None:
@@ -116,10 +119,10 @@ def open_sheets(
         )
     if isinstance(source, Store):
         with source.reading():
-            yield _of_store(source, counts)
+            yield _of_store(source, counts, run)
     elif isinstance(source, str | Path):
         with Store(source) as store, store.reading():
-            yield _of_store(store, counts)
+            yield _of_store(store, counts, run)
     else:
         raise TallyError(
             "source: expected a table of `read_tallies` or `store_table`, or a store, "
@@ -181,8 +184,8 @@ def _check_same(table: pd.DataFrame, proba: npt.NDArray, fields: list[str]) -> N
         )
 
 
-def _of_store(store: Store, column: str | None) -> Sheets:
-    run = store.run()
+def _of_store(store: Store, column: str | None, number: int | None) -> Sheets:
+    run = store.run(number)
     form = form_of(run)
     fields = list(form.field_names)
     sheets = _wide(store_parts(store, run), fields, column)

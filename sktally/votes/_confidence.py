@@ -18,7 +18,9 @@ from sktally._validate import check_range
 
 __all__ = ["HIGH_QUALITY", "count_confidence", "place_weights", "tally_quality"]
 
-HIGH_QUALITY = 0.9  # Torres and Cantú (2022): tallies "larger than 0.9"
+#: Tallies of a larger quality are of high quality: "larger than 0.9", Torres and
+#: Cantú (2022).
+HIGH_QUALITY = 0.9
 _PAPER_WEIGHTS = (0.5, 0.35, 0.15)  # hundreds, tens, units
 
 

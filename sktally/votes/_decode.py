@@ -41,7 +41,10 @@ __all__ = [
     "labels_to_counts",
 ]
 
+#: Classes of boxes, in the order of columns of probabilities: digits, ``x`` crossed
+#: out or filled, ``_`` empty.
 CLASSES = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "x", "_")
+#: What an empty box to the right of a digit may mean, as in ``32_``: no count, 320, 32.
 BLANK_RIGHT = ("missing", "zero", "shift")
 
 _CHARACTERS = "".join(CLASSES)

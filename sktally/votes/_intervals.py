@@ -23,6 +23,13 @@ class AccuracyInterval(NamedTuple):
         Share of successes.
     low, high : float
         Ends of the interval.
+
+    Examples
+    --------
+    >>> from sktally.votes import accuracy_interval
+    >>> estimate, low, high = accuracy_interval([True] * 9 + [False])
+    >>> low < estimate < high
+    True
     """
 
     estimate: float

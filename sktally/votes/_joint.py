@@ -46,6 +46,15 @@ class JointReading:
         For each sum the probability that it holds as written. Where it does not
         hold as read, one minus this is the probability that the clerk erred, and
         not (only) the machine.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktally.votes import CountPosterior, read_jointly
+    >>> a, b, both = (CountPosterior(np.array([n]), np.ones(1)) for n in (3, 4, 8))
+    >>> read = read_jointly([a, b, both], ["a", "b", "both"], {"both": ["a", "b"]})
+    >>> read.holds, read.consistent is None  # the clerk erred
+    ({'both': 0.0}, True)
     """
 
     posteriors: list[CountPosterior]

@@ -44,6 +44,15 @@ class Shift(NamedTuple):
         How often pages drawn from both differ at least so much.
     found : bool
         Whether it is to be taken seriously.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktally.votes import ShiftMonitor
+    >>> sure = np.random.default_rng(0).dirichlet([0.02] * 12, (60, 3, 3))
+    >>> monitor = ShiftMonitor(random_state=0).fit(sure[:40])
+    >>> [(shift.what, shift.found) for shift in monitor.check(sure[40:])]
+    [('scores', False), ('digits', False)]
     """
 
     what: str

@@ -38,6 +38,13 @@ class CountPosterior:
     missing : float
         Probability that the boxes stand for no count, as ``32_`` does by the rule
         ``blank_right="missing"``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sktally.votes import CountPosterior
+    >>> CountPosterior(np.array([41, 47]), np.array([0.75, 0.25])).top(1)
+    [(41, 0.75)]
     """
 
     counts: npt.NDArray[np.int64]

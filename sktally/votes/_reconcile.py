@@ -43,6 +43,17 @@ class ReconciledTallies:
         Most probable counts with which all sums hold; -1 where there are none.
     log_odds : ndarray of float64, shape (n_tallies,)
         Natural logarithm of how much more probable those are than the counts as read.
+
+    Examples
+    --------
+    >>> from sktally import load_reader, make_tally_pages
+    >>> from sktally.votes import reconcile_tallies
+    >>> made = make_tally_pages(2, form="example", random_state=0)
+    >>> reader = load_reader("example")
+    >>> read = reader[-1].predict_tallies(reader[:-1].transform(made.pages))
+    >>> sheets = reconcile_tallies(read.digit_proba, made.form)
+    >>> sheets.counts.shape, sheets.holds.shape  # tallies and fields, or sums
+    ((2, 6), (2, 2))
     """
 
     counts: npt.NDArray[np.int64]

@@ -38,6 +38,15 @@ class TallyPrediction:
     digit_proba : ndarray of float32, shape (n_tallies, n_fields, n_places, 12)
         Probability of each class of `sktally.votes.CLASSES`; NaN for absent cells,
         and everywhere for a classifier without `predict_proba`.
+
+    Examples
+    --------
+    >>> from sktally import load_reader, make_tally_pages
+    >>> made = make_tally_pages(2, form="example", random_state=0)
+    >>> reader = load_reader("example")
+    >>> read = reader[-1].predict_tallies(reader[:-1].transform(made.pages))
+    >>> read.counts.shape, read.tally_quality.shape
+    ((2, 6), (2,))
     """
 
     counts: npt.NDArray[np.int64]

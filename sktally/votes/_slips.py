@@ -19,6 +19,7 @@ from sktally.form._sums import sum_problems
 
 __all__ = ["SLIP_TYPES", "SumSlips", "fit_slips", "slip_type"]
 
+#: Kinds of slips in sums, see `SumSlips`.
 SLIP_TYPES = ("carry", "digit", "swap", "other")
 # As many slips of each type are added to those seen, and twice as many sums that hold:
 # the prior of Jeffreys for "does it hold", shared out among the types.
@@ -52,6 +53,13 @@ class SumSlips:
     The defaults are a guess, for want of checked sheets: in Mexico 40 % of the sheets
     had some accidental error (Torres and Cantú 2022, after Challú et al.), elsewhere
     hardly any. `fit_slips` learns them.
+
+    Examples
+    --------
+    >>> from sktally.votes import SumSlips
+    >>> slips = SumSlips(carry=0.01, digit=0.005, swap=0, other=0.005)
+    >>> round(slips.share, 3)  # of the sums, are off
+    0.02
     """
 
     carry: float = 0.02
