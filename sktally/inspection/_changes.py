@@ -57,7 +57,7 @@ def check_changes(changes: Any) -> dict[str, tuple[float, ...]]:
     if isinstance(changes, str):
         changes = [changes]
     if not isinstance(changes, dict):
-        names = list(changes)
+        names = list(changes) if np.iterable(changes) else [changes]
         changes = {n: CHANGES[n].amounts if n in CHANGES else () for n in names}
     if not changes or set(changes) - set(CHANGES):
         raise TallyError(

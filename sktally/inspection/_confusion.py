@@ -157,6 +157,9 @@ class ConfusionCropsDisplay:
         return self
 
     def _show_examples(self, ax: Any, read: ReadCells, n_examples: int) -> None:
+        read = read.part(read.misread)
+        if not len(read.images):
+            return
         images, surest = as_shown(read.images), np.argsort(-read.proba, kind="stable")
         for i, j in np.argwhere(self.confusion_matrix_):
             if i != j:

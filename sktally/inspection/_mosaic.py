@@ -29,10 +29,8 @@ def tile_axes(ax: Any, width: float, height: float) -> Any:
 
     New axes, if there are none, are of one size for tiles of any number, in limits.
     """
-    if ax is None:
-        inch = min(0.62, 11 / width)
-        size = (max(width * inch, 3), max(height * inch, 1))
-        ax = axes_of(None, figsize=size)
+    inch = min(0.62, 11 / width)
+    ax = axes_of(ax, figsize=(max(width * inch, 3), max(height * inch, 1)))
     ax.set_xlim(0, width)
     ax.set_ylim(height, 0)
     ax.set_aspect("equal")

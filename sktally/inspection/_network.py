@@ -16,6 +16,7 @@ import numpy.typing as npt
 from sklearn.utils.validation import check_is_fitted
 
 from sktally.exceptions import TallyError
+from sktally.inspection._inside import held_by
 
 __all__ = [
     "Layer",
@@ -60,19 +61,10 @@ def network_in(estimator: Any) -> Any:
     """
     from sktally.digits import CNNClassifier
 
-    inner = estimator
-    for _ in range(8):  # deeper than anything that makes sense
+    for inner in held_by(estimator):
         if isinstance(inner, CNNClassifier):
             check_is_fitted(inner)
             return inner
-        if hasattr(inner, "steps"):  # a Pipeline
-            inner = inner.steps[-1][1]
-            continue
-        names = ("classifier_", "best_estimator_", "estimator_", "classifier")
-        found = [n for n in (*names, "estimator") if hasattr(inner, n)]
-        if not found:
-            break
-        inner = getattr(inner, found[0])
     raise TallyError(
         "estimator: expected a fitted CNNClassifier, or a Pipeline or "
         f"VoteCountAggregator around one, got {type(estimator).__name__} around "

@@ -17,6 +17,7 @@ import pandas as pd
 
 from sktally.cells._as_pages import as_pages
 from sktally.exceptions import TallyError
+from sktally.inspection._inside import unwrapped
 from sktally.tables._rows import check_reader
 from sktally.votes import CLASSES
 from sktally.votes._cells import as_features, check_cells
@@ -160,8 +161,14 @@ class ReadCells:
         TallyError
             If no page could be read, there are no cells, or shapes differ.
         """
+        estimator = unwrapped(estimator)
         if hasattr(estimator, "steps") and hasattr(estimator[0], "crop"):
             return _read_pages(estimator, X, y)
+        if not hasattr(estimator, "predict"):
+            raise TallyError(
+                "estimator: expected a fitted reader or classifier of cells, got "
+                f"{type(estimator).__name__}; make a reader with load_reader(form)"
+            )
         images = _check_images(X)
         features = as_features(estimator, images) if images.ndim == 3 else images
         proba = classes = None
@@ -281,8 +288,16 @@ def _labels(name: str, labels: Any, n: int) -> npt.NDArray[np.object_]:
         raise TallyError(
             f"{name}: expected a label for each cell, shape ({n},), got {values.shape}"
         )
-    texts = [None if pd.isna(value) else str(value) for value in values]
-    return np.array(texts, dtype=object)
+    return np.array([_text(value) for value in values], dtype=object)
+
+
+def _text(label: Any) -> str | None:
+    """Return a label as text; 3.0 is 3: numbers beside missing ones become floats."""
+    if pd.isna(label):
+        return None
+    if isinstance(label, float | np.floating) and float(label).is_integer():
+        return str(int(label))
+    return str(label)
 
 
 def _probabilities(
@@ -296,7 +311,7 @@ def _probabilities(
     if proba is None:
         return none, none
     table = np.asarray(proba, dtype=np.float64)
-    names = [] if classes is None else [str(name) for name in np.asarray(classes)]
+    names = [] if classes is None else [_text(name) for name in np.asarray(classes)]
     if table.shape != (len(read),) and table.shape != (len(read), len(names)):
         raise TallyError(
             f"proba: expected one for each cell, shape ({len(read)},), or one for each "

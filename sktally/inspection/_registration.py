@@ -19,6 +19,7 @@ from sktally._validate import check_page, check_range
 from sktally.exceptions import RegistrationError, TallyError
 from sktally.form import TallyForm, load_form
 from sktally.inspection._axes import axes_of
+from sktally.inspection._inside import unwrapped
 from sktally.inspection._tiles import shortened
 from sktally.pages import (
     Registration,
@@ -176,6 +177,7 @@ class RegistrationDisplay:
         TallyError
             If the estimator is something else.
         """
+        estimator = unwrapped(estimator)
         steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]
         if not hasattr(steps[0], "form_"):
             raise TallyError(

@@ -11,6 +11,7 @@ import pandas as pd
 from sktally._validate import check_choice
 from sktally.exceptions import TallyError
 from sktally.inspection._axes import axes_of, legend_above
+from sktally.inspection._inside import unwrapped
 from sktally.votes import calibration_scores, reliability_curve, target_counts
 
 __all__ = ["ReliabilityDisplay", "right_and_said"]
@@ -243,6 +244,7 @@ def right_and_said(
     estimator: Any, X: Any, y: Any
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return which counts a reader got right, NaN if not known, and what it said."""
+    estimator = unwrapped(estimator)
     votes = estimator[-1] if hasattr(estimator, "steps") else estimator
     if not hasattr(votes, "predict_count_proba"):
         raise TallyError(

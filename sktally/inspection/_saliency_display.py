@@ -126,7 +126,7 @@ class SaliencyDisplay:
         if isinstance(method, str):
             methods: Sequence[str] = METHODS if method == "all" else [method]
         else:
-            methods = list(method)
+            methods = list(method) if np.iterable(method) else []
         if not methods:
             raise TallyError(
                 f"method: expected at least one of {', '.join(METHODS)}, or 'all', got "

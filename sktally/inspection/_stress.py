@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from sktally.exceptions import TallyError, TallyWarning
 from sktally.inspection._changes import changed, check_changes
+from sktally.inspection._inside import unwrapped
 from sktally.pages import read_page
 from sktally.votes import accuracy_interval
 
@@ -154,6 +155,7 @@ def answers_to_all(
 ) -> Iterator[Answers]:
     """Give the answers of an estimator to every change, one amount after the other."""
     amounts = check_changes(changes)
+    estimator = unwrapped(estimator)
     seed = int(check_random_state(random_state).randint(2**31 - 1))
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     reads = hasattr(last, "predict_tallies")
@@ -192,6 +194,13 @@ def _cells(estimator: Any, X: Any, y: Any) -> tuple[Any, Any]:
         raise TallyError(
             "X: expected finite pixels, got NaN or infinity; leave absent cells out, "
             "such as by np.isfinite(X).all(axis=(1, 2))"
+        )
+    known = getattr(estimator, "classes_", labels)
+    if not np.isin(labels, known).any():
+        raise TallyError(
+            f"y: expected labels such as {np.asarray(known).tolist()[:3]}, which the "
+            f"estimator knows, got none, but {labels.tolist()[:3]}; give them as text "
+            "or as numbers, as in fit"
         )
     return images, labels
 

@@ -9,11 +9,11 @@ import pandas as pd
 
 from sktally.exceptions import TallyError
 from sktally.inspection._axes import figure_of
+from sktally.inspection._inside import held_by
 
 __all__ = ["TrainingDisplay"]
 
 _SETS = {"train": ("training", "tab:blue"), "valid": ("validation", "tab:orange")}
-_WRAPPED = ("classifier_", "classifier", "best_estimator_", "estimator")
 
 
 class TrainingDisplay:
@@ -109,6 +109,11 @@ class TrainingDisplay:
             If a column is missing, or there is no epoch.
         """
         wanted = ["epoch", "train_loss", "train_accuracy"]
+        if not isinstance(history, pd.DataFrame):
+            raise TallyError(
+                "history: expected a DataFrame, as CNNClassifier.history_, got "
+                f"{type(history).__name__}"
+            )
         absent = [name for name in wanted if name not in history]
         if absent or not len(history):
             raise TallyError(
@@ -169,17 +174,10 @@ def _mark(ax: Any, epoch: float, value: float) -> None:
 
 def _history_of(estimator: Any) -> pd.DataFrame:
     """Return the history of the classifier inside an estimator."""
-    inner = estimator
-    for _ in range(10):  # deeper than anybody nests
+    for inner in held_by(estimator):
         history = getattr(inner, "history_", None)
         if isinstance(history, pd.DataFrame):
             return history
-        held = [getattr(inner, name) for name in _WRAPPED if hasattr(inner, name)]
-        if getattr(inner, "steps", None):
-            held.insert(0, inner.steps[-1][1])
-        if not held:
-            break
-        inner = held[0]
     raise TallyError(
         f"estimator: expected a fitted CNNClassifier, or what holds one, got "
         f"{type(estimator).__name__} without history_; fit it first"

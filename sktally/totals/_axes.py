@@ -24,5 +24,10 @@ def pyplot() -> Any:
 def axes_of(ax: Any, **options: Any) -> Any:
     """Return axes to draw on; if there are none, of a new figure of these `options`."""
     if ax is not None:
+        if not hasattr(ax, "get_xlim"):
+            raise TallyError(
+                "ax: expected one matplotlib Axes, such as plt.subplots()[1], got "
+                f"{type(ax).__name__}"
+            )
         return ax
     return pyplot().subplots(layout="constrained", **options)[1]
