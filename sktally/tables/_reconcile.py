@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sklearn.utils.validation import check_is_fitted
-
 from sktally.exceptions import TallyError
 from sktally.tables._audited import audited_slips
 from sktally.tables._circumstances import versions
@@ -31,6 +29,7 @@ from sktally.votes import (
     SumSlips,
     reconcile_tallies,
 )
+from sktally.votes._calibrate import check_calibrator
 
 __all__ = ["Reconciliation", "reconcile_store"]
 
@@ -142,8 +141,7 @@ def reconcile_store(
     0
     >>> folder.cleanup()
     """
-    if calibrator is not None:
-        check_is_fitted(calibrator)
+    check_calibrator(calibrator)
     with Store(path) as store:
         chosen = store.run(run)
         sums, form = check_sums(chosen), form_of(chosen)

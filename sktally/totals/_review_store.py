@@ -22,6 +22,7 @@ from sktally.totals._groups import warn
 from sktally.totals._proba import store_proba
 from sktally.totals._sheets import open_sheets
 from sktally.votes import CountPosterior, SumSlips, read_jointly
+from sktally.votes._calibrate import check_calibrator
 from sktally.votes._reconcile import alone_of
 
 __all__ = ["undecided"]
@@ -31,6 +32,7 @@ def undecided(
     source: str | Path | Store, *, calibrator: Any = None, slips: SumSlips | None = None
 ) -> pd.DataFrame:
     """Return file, page, field, count, proba and expected_error of each open field."""
+    check_calibrator(calibrator)
     if isinstance(source, Store):
         return _of_store(source, calibrator, slips)
     with Store(source) as store:

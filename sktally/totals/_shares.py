@@ -28,6 +28,7 @@ from sktally.totals._result import VoteTotals, figures
 from sktally.totals._room import room_of
 from sktally.totals._sheets import Sheets, open_sheets
 from sktally.votes import SumSlips
+from sktally.votes._calibrate import check_calibrator
 
 __all__ = ["VoteTotals", "vote_totals"]
 
@@ -166,6 +167,7 @@ def vote_totals(
     by = [by] if isinstance(by, str) else list(by or ())
     check_range("confidence_level", confidence_level, 0, 1)
     check_range("n_draws", n_draws, 1, MOST_DRAWS, integer=True)
+    check_calibrator(calibrator)
     with open_sheets(
         source, form=form, digit_proba=digit_proba, counts=counts, run=run
     ) as sheets:

@@ -23,7 +23,7 @@ from sktally.votes._decode import CLASSES
 from sktally.votes._posterior import count_posterior
 from sktally.votes._targets import check_targets
 
-__all__ = ["DigitCalibrator", "check_digit_proba", "count_proba"]
+__all__ = ["DigitCalibrator", "check_calibrator", "check_digit_proba", "count_proba"]
 
 _MIN_PAGES = 20
 _RANGE = (0.1, 10.0)  # of temperatures
@@ -177,6 +177,19 @@ class DigitCalibrator(TransformerMixin, BaseEstimator):
         before, after = state.get("log_loss_", (math.nan, math.nan))
         self.log_loss_ = (float(before), float(after))
         self.n_pages_ = int(state.get("n_pages_", 0))
+
+
+def check_calibrator(calibrator: object) -> None:
+    """Raise unless it is a fitted calibrator, or None."""
+    if calibrator is None:
+        return
+    if not isinstance(calibrator, DigitCalibrator):
+        raise TallyError(
+            "calibrator: expected a fitted DigitCalibrator, such as calibrator_ of the "
+            "last step of a reader that was calibrated, got "
+            f"{type(calibrator).__name__}"
+        )
+    check_is_fitted(calibrator)
 
 
 def count_proba(

@@ -7,10 +7,24 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.exceptions import NotFittedError
 
-from sktally import TallyError, load_reader, make_tally_pages, read_tallies
-from sktally.totals import count_error, expected_errors, review_order
-from sktally.votes import CountPosterior, SumSlips, count_proba, labels_to_counts
+from sktally import (
+    TallyError,
+    load_reader,
+    make_tally_pages,
+    read_tallies,
+    read_to_store,
+)
+from sktally.tables import reconcile_store
+from sktally.totals import count_error, expected_errors, review_order, vote_totals
+from sktally.votes import (
+    CountPosterior,
+    DigitCalibrator,
+    SumSlips,
+    count_proba,
+    labels_to_counts,
+)
 
 TABLE = pd.DataFrame(
     {
@@ -261,3 +275,13 @@ def test_expected_errors_need_whole_counts(counts):
 def test_weights_that_are_none(weights, message):
     with pytest.raises(TallyError, match=message):
         review_order(TABLE, weights=weights)
+
+
+def test_calibrators_that_are_none(tmp_path):
+    path = tmp_path / "votes.sqlite"
+    read_to_store(load_reader("example"), [], path)
+    for use in (review_order, vote_totals, reconcile_store):
+        with pytest.raises(TallyError, match="calibrator: expected a .* got Pipeline"):
+            use(path, calibrator=load_reader("example"))
+        with pytest.raises(NotFittedError):
+            use(path, calibrator=DigitCalibrator())
