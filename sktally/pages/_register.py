@@ -20,6 +20,7 @@ from sktally.exceptions import (
 )
 from sktally.form import TallyField, TallyForm, load_form
 from sktally.pages._attempt import Attempt
+from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
 from sktally.pages._locate import locate_form
 from sktally.pages._reference import like_shifts, register_by_reference
 from sktally.pages._registration import AnchorHit, Registration
@@ -28,17 +29,6 @@ from sktally.pages._view import Views
 
 __all__ = ["register_page"]
 
-# After the anchors a field is mostly within this share of a box height of its frame,
-_NEAR_REACH = 0.1
-# and within this one where the paper is folded; on indonesia-2019-c1 0.25 where one
-# of four squares is erased.
-_FAR_REACH = 0.6
-# A place further off must fit better by so much: beside a frame there is often
-# another line like it.
-_GAIN = 0.15
-# Anchors place a box to 0.3 % of its size on a flat page, snapping to about 1.5 %:
-# smaller moves than this share of a box height are its grid and not bent paper.
-_STEP = 0.04
 # Two turns whose evidence differs by less are equally likely; on the ten pages of
 # indonesia-2019-c1 upright and upside down differ by 0.7 and more.
 _TIE = 0.1
@@ -47,6 +37,9 @@ _TIE = 0.1
 _FRAMES = 0.4
 # Marks that score so well are no accident; see `_locate._STRONG`.
 _SOUND = 0.75
+# How much less a page need agree of which all marks are sound and each field fits its
+# frames: made pages with creases, all of whose boxes are in place, fall to 0.07.
+_BENT = 0.2
 # Largest misfit, as a share of the longer side, of three anchors where the form
 # describes nothing else; 0.07 % at most on indonesia-2019-c1.
 _BARE_RESIDUAL = 0.004
@@ -77,7 +70,9 @@ def register_page(
         found by its reference, how well the frames of its worst field must fit.
     min_agreement : float, default=0.25
         Correlation of the page with the printed frames and lines that the form
-        describes, below which it counts as another form; only for anchors.
+        describes, below which it counts as another form; only for anchors. Where all
+        of them are sound and each field fits its frames, 0.2 less will do: paper
+        that is folded agrees with no flat print.
     max_residual : float, default=0.05
         Largest root mean square misfit of the anchors, as a share of the longer
         side of the form's page.
@@ -147,9 +142,13 @@ def register_page(
     attempts = locate_form(views, form, min_score=min_score)
     try:
         _check_anchors(form, attempts[0], min_score)
-        _check_fit(form, attempts[0], min_agreement, max_residual)
+        snapped = snap_bent(views, form, attempts[0].homography)
+        _check_fit(form, attempts[0], snapped[1], min_agreement, max_residual)
+        _check_mirrored(views, form, attempts[0], snapped[1])
         best = _break_tie(form, attempts)
-        quads, field_scores = _snap(views, form, best.homography)
+        if best is not attempts[0]:
+            snapped = snap_bent(views, form, best.homography)
+        quads, field_scores = snapped
         _check_boxes(form, quads, field_scores, image.shape)
         _check_steps(views, form, best.homography, field_scores)
     except RegistrationError as error:
@@ -165,20 +164,6 @@ def register_page(
         anchors=_hits(form, best),
         field_scores=field_scores,
     )
-
-
-def _snap(
-    page: Views, form: TallyForm, homography: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Snap the fields to their frames, where that is clearly better."""
-    quads, scores = snap_fields(page, form, homography, reach=_NEAR_REACH, step=_STEP)
-    if (scores < SHARP).any():
-        far, far_scores = snap_fields(
-            page, form, homography, reach=_FAR_REACH, step=_STEP
-        )
-        better = far_scores > scores + _GAIN
-        quads[better], scores[better] = far[better], far_scores[better]
-    return quads, scores
 
 
 def _evidence(attempt: Attempt) -> float:
@@ -252,7 +237,11 @@ def _break_tie(form: TallyForm, attempts: list[Attempt]) -> Attempt:
 
 
 def _check_fit(
-    form: TallyForm, best: Attempt, min_agreement: float, max_residual: float
+    form: TallyForm,
+    best: Attempt,
+    frames: np.ndarray,
+    min_agreement: float,
+    max_residual: float,
 ) -> None:
     """Refuse a page whose anchors contradict each other or whose print is missing."""
     long = max(form.page.width, form.page.height)
@@ -260,22 +249,21 @@ def _check_fit(
         # Three anchors cannot correct a page seen at an angle, and nothing printed
         # would show the damage, so the page must lie flat.
         max_residual = min(max_residual, _BARE_RESIDUAL)
+    sound = bool(best.used.all() and best.scores.min() >= _SOUND)
+    # Bent paper agrees with no flat print, but its fields fit one by one.
+    if sound and np.isfinite(frames).any() and np.nanmin(frames) >= SHARP:
+        min_agreement -= _BENT
     if best.agreement is not None and best.agreement < min_agreement:
         message = (
             f"the printed frames and lines of form {form.name!r} are not where its "
             f"anchors would have them (agreement {best.agreement:.2f}, needed "
             f"{min_agreement:.2f}). {_hint(form)}"
         )
-        if best.used.all() and best.scores.min() >= _SOUND:
+        if sound:
             raise FormMismatchError(f"all anchors found, but {message}")
         raise RegistrationError(
             f"{int(best.used.sum())} of {len(best.used)} marks may be found, but "
             f"{message}"
-        )
-    if best.mirrored:
-        raise RegistrationError(
-            "the page is mirrored: the mirror image of the form fits its printed "
-            "lines better. Scan the front of the sheet, or flip the picture"
         )
     if best.residual > max_residual * long:
         raise RegistrationError(
@@ -283,6 +271,22 @@ def _check_fit(
             f"residual {best.residual:.1f} form units, at most "
             f"{max_residual * long:.1f} allowed. {_hint(form)}"
         )
+
+
+def _check_mirrored(
+    page: Views, form: TallyForm, best: Attempt, frames: np.ndarray
+) -> None:
+    """Refuse a page that shows the mirror image of the form."""
+    if best.mirror is None:
+        return
+    # Where paper is bent the print as a whole may fit better mirrored, by chance.
+    _, mirrored = snap_bent(page, form, best.mirror)
+    if np.isfinite(frames).any() and np.nanmedian(frames) >= np.nanmedian(mirrored):
+        return
+    raise RegistrationError(
+        "the page is mirrored: the mirror image of the form fits its printed lines "
+        "better. Scan the front of the sheet, or flip the picture"
+    )
 
 
 def _check_boxes(
@@ -319,11 +323,11 @@ def _check_steps(
     framed = np.isfinite(scores)
     for shift in like_shifts(form):
         onto = homography @ shift
-        _, there = snap_fields(page, form, onto, reach=_FAR_REACH, step=_STEP)
+        _, there = snap_fields(page, form, onto, reach=FAR_REACH, step=STEP)
         off = np.array([_is_step(field, shift[:2, 2]) for field in form.fields]) & (
-            there >= np.maximum(scores + 2 * _GAIN, SHARP)
+            there >= np.maximum(scores + 2 * GAIN, SHARP)
         )
-        if np.median(there[framed] - scores[framed]) > _GAIN or (off & doubtful).any():
+        if np.median(there[framed] - scores[framed]) > GAIN or (off & doubtful).any():
             worst = int(np.nanargmax(there - scores))
             x, y = shift[:2, 2].round().astype(int).tolist()
             raise FormMismatchError(
