@@ -67,6 +67,13 @@ class Attempt:
             return True, total, 0.0
         return True, self.agreement, total
 
+    @property
+    def evidence(self) -> float:
+        """How well the print agrees, or the marks where no print is described."""
+        if self.agreement is not None:
+            return self.agreement
+        return float(self.scores[self.used].mean())
+
 
 def is_sure(attempt: Attempt) -> bool:
     """Return whether to look no further."""

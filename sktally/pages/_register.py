@@ -6,7 +6,6 @@ printed anchors are found by them; all others by their learnt reference.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from sktally.exceptions import (
     FormError,
     FormMismatchError,
     RegistrationError,
-    TallyWarning,
 )
 from sktally.form import TallyField, TallyForm, load_form
 from sktally.pages._attempt import Attempt
@@ -26,12 +24,10 @@ from sktally.pages._reference import like_shifts, register_by_reference
 from sktally.pages._registration import AnchorHit, Registration
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
+from sktally.pages._which_way import break_tie, check_mirrored
 
 __all__ = ["register_page"]
 
-# Two turns whose evidence differs by less are equally likely; on the ten pages of
-# indonesia-2019-c1 upright and upside down differ by 0.7 and more.
-_TIE = 0.1
 # Half of the fields must show their frames so well; on indonesia-2019-c1 the median
 # field scores 0.7 and more, 0.5 at a third of its resolution, 0.3 at most elsewhere.
 _FRAMES = 0.4
@@ -144,11 +140,8 @@ def register_page(
         _check_anchors(form, attempts[0], min_score)
         snapped = snap_bent(views, form, attempts[0].homography)
         _check_fit(form, attempts[0], snapped[1], min_agreement, max_residual)
-        _check_mirrored(views, form, attempts[0], snapped[1])
-        best = _break_tie(form, attempts)
-        if best is not attempts[0]:
-            snapped = snap_bent(views, form, best.homography)
-        quads, field_scores = snapped
+        check_mirrored(views, form, attempts[0], snapped[1])
+        best, (quads, field_scores) = break_tie(views, form, attempts, snapped)
         _check_boxes(form, quads, field_scores, image.shape)
         _check_steps(views, form, best.homography, field_scores)
     except RegistrationError as error:
@@ -158,18 +151,12 @@ def register_page(
         homography=best.homography,
         quads=quads,
         turn=best.turn,
-        score=float(np.clip(_evidence(best), 0, 1)),
+        score=float(np.clip(best.evidence, 0, 1)),
         residual=best.residual,
         method="anchors",
         anchors=_hits(form, best),
         field_scores=field_scores,
     )
-
-
-def _evidence(attempt: Attempt) -> float:
-    if attempt.agreement is not None:
-        return attempt.agreement
-    return float(attempt.scores[attempt.used].mean())
 
 
 def _hits(form: TallyForm, attempt: Attempt) -> tuple[AnchorHit, ...]:
@@ -211,31 +198,6 @@ def _check_anchors(form: TallyForm, best: Attempt, min_score: float) -> None:
     )
 
 
-def _break_tie(form: TallyForm, attempts: list[Attempt]) -> Attempt:
-    """Return the best attempt; if another turn is as good, the upright one."""
-    best = attempts[0]
-    rivals = [
-        a
-        for a in attempts
-        if a.turn != best.turn
-        and a.is_placed
-        and a.used.sum() >= best.used.sum()
-        and (a.agreement is None) == (best.agreement is None)
-        and abs(_evidence(a) - _evidence(best)) < _TIE
-    ]
-    if not rivals:
-        return best
-    warnings.warn(
-        f"form {form.name!r}: its anchors and printed lines look the same when the "
-        "page is turned, so pages are taken as they lie. Describe the frames of the "
-        "fields (`frame`) or other lines (`[[printed]]`) to tell upright from "
-        "upside down",
-        TallyWarning,
-        stacklevel=3,
-    )
-    return min([best, *rivals], key=lambda attempt: attempt.turn)
-
-
 def _check_fit(
     form: TallyForm,
     best: Attempt,
@@ -271,22 +233,6 @@ def _check_fit(
             f"residual {best.residual:.1f} form units, at most "
             f"{max_residual * long:.1f} allowed. {_hint(form)}"
         )
-
-
-def _check_mirrored(
-    page: Views, form: TallyForm, best: Attempt, frames: np.ndarray
-) -> None:
-    """Refuse a page that shows the mirror image of the form."""
-    if best.mirror is None:
-        return
-    # Where paper is bent the print as a whole may fit better mirrored, by chance.
-    _, mirrored = snap_bent(page, form, best.mirror)
-    if np.isfinite(frames).any() and np.nanmedian(frames) >= np.nanmedian(mirrored):
-        return
-    raise RegistrationError(
-        "the page is mirrored: the mirror image of the form fits its printed lines "
-        "better. Scan the front of the sheet, or flip the picture"
-    )
 
 
 def _check_boxes(
