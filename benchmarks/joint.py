@@ -147,7 +147,7 @@ def main() -> None:
     print_versions(args.seed)
     form = form_of_sums()
     audited = make_tally_pages(
-        args.audited, form=form, scale=0.1, degrade="none", random_state=args.seed + 1
+        args.audited, form=form, scale=0.3, degrade="none", random_state=args.seed + 1
     )
     slips = fit_slips(audited.counts, form.field_names, form.sums)
     print(f"learnt from {args.audited} sheets: {slips}")

@@ -339,3 +339,12 @@ def test_a_form_without_sums_is_not_reconciled(scans, tmp_path):
     for verb in (("reconcile", store), ("export", store, "--sums")):
         found = run(*verb)
         assert found.exit_code == 2 and "form 'example' has none" in found.stderr
+
+
+def test_form_check_of_the_file_alone():
+    result = CliRunner().invoke(main, ["form", "check", "example"])
+    assert result.exit_code == 0
+    assert "no mistakes in the file; 6 fields" in result.output
+    result = CliRunner().invoke(main, ["form", "check", "example", "scan.png"])
+    assert result.exit_code == 2
+    assert "--out: expected a folder" in result.output

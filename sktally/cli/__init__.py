@@ -221,18 +221,27 @@ def form() -> None:
 
 @form.command()
 @click.argument("form")
-@click.argument("paths", nargs=-1, required=True)
-@click.option("--out", required=True, help="Folder for the pictures.")
+@click.argument("paths", nargs=-1)
+@click.option("--out", help="Folder for the pictures.")
 @explain
-def check(form: str, paths: tuple[str, ...], out: str) -> None:
+def check(form: str, paths: tuple[str, ...], out: str | None) -> None:
     """Draw what of FORM was found on each page.
 
     That is anchors, boxes and how far off they are; one line a page sums it up.
+    Without PATHS only the file FORM itself is checked.
     """
     from sktally.form import load_form
     from sktally.pages import check_form, list_pages
 
     described = load_form(form)
+    if not paths:
+        click.echo(
+            f"{described.name}: no mistakes in the file; {described.n_fields} fields. "
+            "Give scans and --out to see whether boxes are where they should be"
+        )
+        return
+    if out is None:
+        raise TallyError("--out: expected a folder for the pictures, got none")
     reports = check_form(described, list_pages(paths), out)
     for report in reports:
         click.echo(report.line)

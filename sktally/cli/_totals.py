@@ -20,7 +20,10 @@ __all__ = ["review", "totals"]
 @click.command()
 @click.argument("store", type=click.Path())
 @click.option("--by", help="Columns to group by, such as district or state,district.")
-@click.option("--fields", help="Parties, such as 01,02; by default all but sums.")
+@click.option(
+    "--fields",
+    help="Parties, such as 01,02; by default all but sums and what is added to sums.",
+)
 @click.option("--stations", help="CSV with a column `station` and any others.")
 @click.option(
     "--station-by", default="stem", show_default=True, help="As --by of `export`."

@@ -6,6 +6,8 @@ strings and the exact place of every box.
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from sklearn.utils import Bunch
 
@@ -17,12 +19,13 @@ from sktally.datasets._random import RandomState, as_generator
 from sktally.datasets._sheet import Recipe, draw_hand_and_damage, fill_in, take
 from sktally.datasets._strokes import STYLES
 from sktally.datasets._warp import map_points
-from sktally.exceptions import TallyError
+from sktally.exceptions import TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
 
 __all__ = ["make_tally_pages"]
 
 _MOST_PIXELS = 10**8
+_LOW = 16.0  # pixels of a box that is high enough for a digit to be told
 
 
 def _form_corners(form: TallyForm) -> np.ndarray:
@@ -43,6 +46,16 @@ def _check(n_pages: int, recipe: Recipe) -> None:
             f"{shape[1]} x {shape[0]} pixels; expected at least 16 a side and at most "
             f"{_MOST_PIXELS} in all. Give pixels per form unit: the page is "
             f"{page.width:g} x {page.height:g} units"
+        )
+    height = float(np.nanmedian(recipe.form.box_array()[..., 3]))
+    if height * recipe.scale < _LOW:
+        fine = 1754 / max(page.width, page.height)
+        warnings.warn(
+            f"scale: {recipe.scale:g} makes boxes of form {recipe.form.name!r} "
+            f"{height * recipe.scale:.0f} pixels high, too small to be read. Give "
+            f"pixels per form unit: {fine:.3g} for A4 at 150 dpi",
+            TallyWarning,
+            stacklevel=3,
         )
     check_choice("style", recipe.style, STYLES)
     check_choice("turn", recipe.turn, (0, 90, 180, 270, "random"))
@@ -90,7 +103,8 @@ def make_tally_pages(
     form : str, path or TallyForm, default="example"
         Any form; see `load_form`.
     scale : float, default=1.0
-        Pixels per form unit.
+        Pixels per form unit: 1 for a form in pixels, 5.9 for one in millimetres at
+        150 dpi.
     style : {"mixed", "handwritten", "seven-segment"}, default="mixed"
         Free hand or blocks along guide dots; "mixed" draws it for each page, blocks
         mostly where the form prints guide dots.
@@ -153,6 +167,11 @@ def make_tally_pages(
         If an argument is out of its range.
     FormError
         If there is no such form.
+
+    Warns
+    -----
+    TallyWarning
+        If boxes are so small that nobody could read them.
 
     See Also
     --------

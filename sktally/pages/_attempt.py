@@ -37,8 +37,9 @@ class Attempt:
         Correlation with the printed lines; None where none are described.
     residual : float
         Misfit in form units.
-    mirrored : bool
-        Whether the mirror image of the form agrees better.
+    mirror : ndarray of shape (3, 3) or None
+        Form units to page pixels of the mirror image of the form, if that agrees
+        better.
     """
 
     homography: np.ndarray
@@ -49,7 +50,7 @@ class Attempt:
     xy: np.ndarray
     agreement: float | None
     residual: float
-    mirrored: bool = False
+    mirror: np.ndarray | None = None
 
     @property
     def is_placed(self) -> bool:
@@ -65,6 +66,13 @@ class Attempt:
         if self.agreement is None:
             return True, total, 0.0
         return True, self.agreement, total
+
+    @property
+    def evidence(self) -> float:
+        """How well the print agrees, or the marks where no print is described."""
+        if self.agreement is not None:
+            return self.agreement
+        return float(self.scores[self.used].mean())
 
 
 def is_sure(attempt: Attempt) -> bool:

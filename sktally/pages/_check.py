@@ -6,7 +6,6 @@ choice, and a report that says where each form lies or why it was not found.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,12 @@ import numpy as np
 
 from sktally.exceptions import PageReadError, TallyError
 from sktally.form import TallyForm, load_form
-from sktally.pages._overlay import draw_registration, write_picture
+from sktally.pages._overlay import ADVICE, draw_registration, write_picture
 from sktally.pages._read import read_page, split_name
 from sktally.pages._register import register_page
 from sktally.pages._registration import Registration
 
 __all__ = ["PageCheck", "check_form", "picture_name"]
-
-_REMEDY = re.compile("Try `sktally form check.*")  # of errors told elsewhere
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ class PageCheck:
         """One line for people."""
         found = self.registration
         if found is None:
-            why = _REMEDY.sub("Look at its picture", str(self.error))
+            why = ADVICE.sub("Look at its picture", str(self.error))
             return f"{self.page}: NOT LOCATED. {why}"
         text = f"{self.page}: score {found.score:.2f}, by {found.method}"
         if np.isfinite(found.residual):

@@ -40,6 +40,17 @@ _NEAR = 0.012
 _FLAT = 0.002
 # The fine view may be so much smaller than asked for, as with any whole factor.
 _HALVED = 4 / 3
+# Steps and reach, in steps, by which the corner without a mark is sought, as shares of
+# the longer side; the first where nothing agrees yet.
+_CLIMB = (
+    (0.02, 4),
+    (0.02, 1),
+    (0.01, 1),
+    (0.01, 1),
+    (0.005, 1),
+    (0.005, 1),
+    (0.0025, 1),
+)
 # As it is, upside down, and mirrored either way.
 _FLIPS = np.array([(1, 1), (-1, -1), (-1, 1), (1, -1)])
 
@@ -74,7 +85,12 @@ class _Locator:
         found = replace(found, back=view.to_page @ found.back)
         attempts = []
         for guess in found.guesses:
-            attempts.append(self._settle(guess, found, turn))
+            settled = self._settle(guess, found, turn)
+            sound = settled.scores[settled.used].min(initial=1.0) >= _STRONG
+            if sound and not is_sure(settled):
+                # Seen at an angle, three sound marks agree with no print before it.
+                settled = self.complete(settled)
+            attempts.append(settled)
             if is_sure(attempts[-1]):
                 break
         return attempts or [self._nothing(found, turn)]
@@ -183,14 +199,18 @@ class _Locator:
         """Return how well the printed lines agree with a map to page pixels."""
         return self.evidence.agreement(self.from_page @ homography)
 
+    def flips(self) -> np.ndarray:
+        """Return the maps of the form onto itself: as it is, upside down, mirrored."""
+        middle = self.form_xy.min(axis=0) + self.form_xy.max(axis=0)
+        flips = np.zeros((len(_FLIPS), 3, 3))
+        flips[:, (0, 1), (0, 1)], flips[:, 2, 2] = _FLIPS, 1.0
+        flips[:, :2, 2] = np.where(_FLIPS < 0, middle, 0.0)
+        return flips
+
     def seen_as(self, attempt: Attempt, thorough: bool = False) -> np.ndarray:
         """Return how the print agrees: as it is, upside down, mirrored either way."""
         if (attempt, thorough) not in self._seen:
-            middle = self.form_xy.min(axis=0) + self.form_xy.max(axis=0)
-            flips = np.zeros((len(_FLIPS), 3, 3))
-            flips[:, (0, 1), (0, 1)], flips[:, 2, 2] = _FLIPS, 1.0
-            flips[:, :2, 2] = np.where(_FLIPS < 0, middle, 0.0)
-            maps = self.from_page @ attempt.homography @ flips
+            maps = self.from_page @ attempt.homography @ self.flips()
             # To choose among four, half of the points do as well.
             seen = self.evidence.agreements(maps, thorough=thorough, every=2)
             self._seen[attempt, thorough] = np.zeros(4) if seen is None else seen
@@ -203,21 +223,21 @@ class _Locator:
         upright, upside_down, *_ = self.seen_as(attempt)
         return bool(upside_down < 0.5 * upright)
 
-    def is_mirrored(self, attempt: Attempt) -> bool:
-        """Return whether the mirrored form agrees better."""
+    def mirror(self, attempt: Attempt) -> np.ndarray | None:
+        """Return the map of the mirrored form, if that agrees better."""
         if attempt.agreement is None:
-            return False
+            return None
         # With all marks in place the coarse scale is enough to tell.
-        thorough = not attempt.used.all()
-        upright, _, *mirrored = self.seen_as(attempt, thorough)
-        return bool(max(mirrored) > upright + 0.05)
+        seen = self.seen_as(attempt, thorough=not attempt.used.all())
+        best = 2 + int(seen[2:].argmax())
+        if seen[best] <= seen[0] + 0.05:
+            return None
+        return np.asarray(attempt.homography @ self.flips()[best])
 
     def finish(self, attempts: list[Attempt]) -> list[Attempt]:
         """Give the best attempt its last touch."""
         best = self.complete(attempts[0])
-        if self.is_mirrored(best):
-            best = replace(best, mirrored=True)
-        return [best, *attempts[1:]]
+        return [replace(best, mirror=self.mirror(best)), *attempts[1:]]
 
     def complete(self, attempt: Attempt) -> Attempt:
         """Replace an affine map of three marks by the projective one of the print.
@@ -225,7 +245,7 @@ class _Locator:
         The page corner furthest from the marks is moved until the printed lines
         agree best: with one mark torn off, that corner is where the map is worst.
         """
-        if attempt.used.sum() != 3 or not attempt.agreement:
+        if attempt.used.sum() != 3 or attempt.agreement is None:
             return attempt
         form_xy, page_xy = self.form_xy[attempt.used], attempt.xy[attempt.used]
         w, h = self.form.page.width, self.form.page.height
@@ -235,20 +255,18 @@ class _Locator:
         centre = apply_homography(attempt.homography, form_xy[-1])
         unit = np.linalg.norm(attempt.homography[:2, :2], axis=0).mean() * self.long
         best = attempt
-        for step in (0.02, 0.01, 0.01, 0.005, 0.005, 0.0025):
-            tried = [best]
-            for dx, dy in np.ndindex(3, 3):
-                moved = centre + np.array([dx - 1, dy - 1]) * step * unit
-                matrix = fit_marks(
-                    form_xy, np.vstack([page_xy, moved]), tolerance=np.inf
-                )
-                if not matrix or not is_plausible(matrix[0][0], w, h):
-                    continue
-                agreement = self.agreement(matrix[0][0])
-                tried.append(
-                    replace(best, homography=matrix[0][0], agreement=agreement)
-                )
-            best = max(tried, key=lambda one: one.rank)
+        for step, reach in _CLIMB[is_sure(attempt) :]:
+            grid = np.array([*np.ndindex(2 * reach + 1, 2 * reach + 1)]) - reach
+            fits = [
+                fit_marks(form_xy, np.vstack([page_xy, at]), tolerance=np.inf)
+                for at in centre + grid * step * unit
+            ]
+            maps = [fit[0][0] for fit in fits if fit and is_plausible(fit[0][0], w, h)]
+            tried = [
+                replace(best, homography=matrix, agreement=self.agreement(matrix))
+                for matrix in maps
+            ]
+            best = max([best, *tried], key=lambda one: one.rank)
             centre = apply_homography(best.homography, form_xy[-1])
         # A map with two more free numbers always agrees a little better.
         return best if best.rank[1] > attempt.rank[1] + 0.02 else attempt

@@ -6,6 +6,7 @@ an RGB picture. This is how a person debugs a form.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import wrap
 
@@ -17,7 +18,10 @@ from sktally.exceptions import TallyError
 from sktally.form import TallyForm
 from sktally.pages._registration import AnchorHit, Registration, apply_homography
 
-__all__ = ["draw_registration", "write_picture"]
+__all__ = ["ADVICE", "draw_registration", "write_picture"]
+
+# What errors say to do to see the picture that is drawn here.
+ADVICE = re.compile(r"Try `sktally form check.*")
 
 # Okabe & Ito's palette: told apart by colour-blind eyes too (RGB).
 _BOX, _FOUND, _LOST, _EDGE = (0, 114, 178), (0, 158, 115), (213, 94, 0), (204, 121, 167)
@@ -77,7 +81,7 @@ def draw_registration(
     if registration is not None:
         caption = _caption(form, registration)
     else:
-        caption = "NOT READ. " + " ".join(str(error or "").split())
+        caption = "NOT READ. " + ADVICE.sub("", " ".join(str(error or "").split()))
     return np.vstack([_caption_strip(caption, canvas.shape[1]), canvas])
 
 
@@ -135,6 +139,7 @@ def _draw_fields(
     ]
     edge = apply_homography(found.homography, np.array(corners))
     _polygon(canvas, edge, scale, _EDGE)
+    low, high = np.nanmin(found.quads, (1, 2)), np.nanmax(found.quads, (1, 2))
     for i, field in enumerate(form.fields):
         quads = found.quads[i][~np.isnan(found.quads[i]).any(axis=(1, 2))]
         for quad in quads:
@@ -142,8 +147,14 @@ def _draw_fields(
         label = field.name if texts is None else f"{field.name}: {texts[i]}"
         if found.field_scores.size and not np.isnan(found.field_scores[i]):
             label += f" ({found.field_scores[i]:.2f})"
-        x, y = quads.reshape(-1, 2).min(axis=0) * scale
+        (x, y), bottom = low[i] * scale, high[i, 1] * scale
         origin = (max(2, round(x) - 30), max(12, round(y) - 5))
+        (length, height), _ = cv2.getTextSize(label, 0, 0.45, 1)
+        above = np.array([origin, (origin[0] + length, origin[1] - height)]) / scale
+        covered = (above[0, 1] > low[:, 1]) & (above[1, 1] < high[:, 1])
+        covered &= (above[1, 0] > low[:, 0]) & (above[0, 0] < high[:, 0])
+        if np.delete(covered, i).any():  # rows close together: beside, not above
+            origin = (max(2, round(x) - length - 6), round((y + bottom + height) / 2))
         _write(canvas, label, origin, _BOX)
 
 

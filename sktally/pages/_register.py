@@ -6,7 +6,6 @@ printed anchors are found by them; all others by their learnt reference.
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
@@ -16,37 +15,27 @@ from sktally.exceptions import (
     FormError,
     FormMismatchError,
     RegistrationError,
-    TallyWarning,
 )
 from sktally.form import TallyField, TallyForm, load_form
 from sktally.pages._attempt import Attempt
+from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
 from sktally.pages._locate import locate_form
 from sktally.pages._reference import like_shifts, register_by_reference
 from sktally.pages._registration import AnchorHit, Registration
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
+from sktally.pages._which_way import break_tie, check_mirrored
 
 __all__ = ["register_page"]
 
-# After the anchors a field is mostly within this share of a box height of its frame,
-_NEAR_REACH = 0.1
-# and within this one where the paper is folded; on indonesia-2019-c1 0.25 where one
-# of four squares is erased.
-_FAR_REACH = 0.6
-# A place further off must fit better by so much: beside a frame there is often
-# another line like it.
-_GAIN = 0.15
-# Anchors place a box to 0.3 % of its size on a flat page, snapping to about 1.5 %:
-# smaller moves than this share of a box height are its grid and not bent paper.
-_STEP = 0.04
-# Two turns whose evidence differs by less are equally likely; on the ten pages of
-# indonesia-2019-c1 upright and upside down differ by 0.7 and more.
-_TIE = 0.1
 # Half of the fields must show their frames so well; on indonesia-2019-c1 the median
 # field scores 0.7 and more, 0.5 at a third of its resolution, 0.3 at most elsewhere.
 _FRAMES = 0.4
 # Marks that score so well are no accident; see `_locate._STRONG`.
 _SOUND = 0.75
+# How much less a page need agree of which all marks are sound and each field fits its
+# frames: made pages with creases, all of whose boxes are in place, fall to 0.07.
+_BENT = 0.2
 # Largest misfit, as a share of the longer side, of three anchors where the form
 # describes nothing else; 0.07 % at most on indonesia-2019-c1.
 _BARE_RESIDUAL = 0.004
@@ -77,7 +66,9 @@ def register_page(
         found by its reference, how well the frames of its worst field must fit.
     min_agreement : float, default=0.25
         Correlation of the page with the printed frames and lines that the form
-        describes, below which it counts as another form; only for anchors.
+        describes, below which it counts as another form; only for anchors. Where all
+        of them are sound and each field fits its frames, 0.2 less will do: paper
+        that is folded agrees with no flat print.
     max_residual : float, default=0.05
         Largest root mean square misfit of the anchors, as a share of the longer
         side of the form's page.
@@ -147,9 +138,10 @@ def register_page(
     attempts = locate_form(views, form, min_score=min_score)
     try:
         _check_anchors(form, attempts[0], min_score)
-        _check_fit(form, attempts[0], min_agreement, max_residual)
-        best = _break_tie(form, attempts)
-        quads, field_scores = _snap(views, form, best.homography)
+        snapped = snap_bent(views, form, attempts[0].homography)
+        _check_fit(form, attempts[0], snapped[1], min_agreement, max_residual)
+        check_mirrored(views, form, attempts[0], snapped[1])
+        best, (quads, field_scores) = break_tie(views, form, attempts, snapped)
         _check_boxes(form, quads, field_scores, image.shape)
         _check_steps(views, form, best.homography, field_scores)
     except RegistrationError as error:
@@ -159,32 +151,12 @@ def register_page(
         homography=best.homography,
         quads=quads,
         turn=best.turn,
-        score=float(np.clip(_evidence(best), 0, 1)),
+        score=float(np.clip(best.evidence, 0, 1)),
         residual=best.residual,
         method="anchors",
         anchors=_hits(form, best),
         field_scores=field_scores,
     )
-
-
-def _snap(
-    page: Views, form: TallyForm, homography: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Snap the fields to their frames, where that is clearly better."""
-    quads, scores = snap_fields(page, form, homography, reach=_NEAR_REACH, step=_STEP)
-    if (scores < SHARP).any():
-        far, far_scores = snap_fields(
-            page, form, homography, reach=_FAR_REACH, step=_STEP
-        )
-        better = far_scores > scores + _GAIN
-        quads[better], scores[better] = far[better], far_scores[better]
-    return quads, scores
-
-
-def _evidence(attempt: Attempt) -> float:
-    if attempt.agreement is not None:
-        return attempt.agreement
-    return float(attempt.scores[attempt.used].mean())
 
 
 def _hits(form: TallyForm, attempt: Attempt) -> tuple[AnchorHit, ...]:
@@ -226,33 +198,12 @@ def _check_anchors(form: TallyForm, best: Attempt, min_score: float) -> None:
     )
 
 
-def _break_tie(form: TallyForm, attempts: list[Attempt]) -> Attempt:
-    """Return the best attempt; if another turn is as good, the upright one."""
-    best = attempts[0]
-    rivals = [
-        a
-        for a in attempts
-        if a.turn != best.turn
-        and a.is_placed
-        and a.used.sum() >= best.used.sum()
-        and (a.agreement is None) == (best.agreement is None)
-        and abs(_evidence(a) - _evidence(best)) < _TIE
-    ]
-    if not rivals:
-        return best
-    warnings.warn(
-        f"form {form.name!r}: its anchors and printed lines look the same when the "
-        "page is turned, so pages are taken as they lie. Describe the frames of the "
-        "fields (`frame`) or other lines (`[[printed]]`) to tell upright from "
-        "upside down",
-        TallyWarning,
-        stacklevel=3,
-    )
-    return min([best, *rivals], key=lambda attempt: attempt.turn)
-
-
 def _check_fit(
-    form: TallyForm, best: Attempt, min_agreement: float, max_residual: float
+    form: TallyForm,
+    best: Attempt,
+    frames: np.ndarray,
+    min_agreement: float,
+    max_residual: float,
 ) -> None:
     """Refuse a page whose anchors contradict each other or whose print is missing."""
     long = max(form.page.width, form.page.height)
@@ -260,22 +211,21 @@ def _check_fit(
         # Three anchors cannot correct a page seen at an angle, and nothing printed
         # would show the damage, so the page must lie flat.
         max_residual = min(max_residual, _BARE_RESIDUAL)
+    sound = bool(best.used.all() and best.scores.min() >= _SOUND)
+    # Bent paper agrees with no flat print, but its fields fit one by one.
+    if sound and np.isfinite(frames).any() and np.nanmin(frames) >= SHARP:
+        min_agreement -= _BENT
     if best.agreement is not None and best.agreement < min_agreement:
         message = (
             f"the printed frames and lines of form {form.name!r} are not where its "
             f"anchors would have them (agreement {best.agreement:.2f}, needed "
             f"{min_agreement:.2f}). {_hint(form)}"
         )
-        if best.used.all() and best.scores.min() >= _SOUND:
+        if sound:
             raise FormMismatchError(f"all anchors found, but {message}")
         raise RegistrationError(
             f"{int(best.used.sum())} of {len(best.used)} marks may be found, but "
             f"{message}"
-        )
-    if best.mirrored:
-        raise RegistrationError(
-            "the page is mirrored: the mirror image of the form fits its printed "
-            "lines better. Scan the front of the sheet, or flip the picture"
         )
     if best.residual > max_residual * long:
         raise RegistrationError(
@@ -319,11 +269,11 @@ def _check_steps(
     framed = np.isfinite(scores)
     for shift in like_shifts(form):
         onto = homography @ shift
-        _, there = snap_fields(page, form, onto, reach=_FAR_REACH, step=_STEP)
+        _, there = snap_fields(page, form, onto, reach=FAR_REACH, step=STEP)
         off = np.array([_is_step(field, shift[:2, 2]) for field in form.fields]) & (
-            there >= np.maximum(scores + 2 * _GAIN, SHARP)
+            there >= np.maximum(scores + 2 * GAIN, SHARP)
         )
-        if np.median(there[framed] - scores[framed]) > _GAIN or (off & doubtful).any():
+        if np.median(there[framed] - scores[framed]) > GAIN or (off & doubtful).any():
             worst = int(np.nanargmax(there - scores))
             x, y = shift[:2, 2].round().astype(int).tolist()
             raise FormMismatchError(

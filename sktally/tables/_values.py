@@ -6,6 +6,7 @@ The rule of the final count is in `sktally.tables._final`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -51,14 +52,14 @@ def edits_of(
 
 
 def store_table(
-    store: Store, run: Run | None = None, *, replaced: bool = False
+    store: Store | str | Path, run: Run | None = None, *, replaced: bool = False
 ) -> pd.DataFrame:
     """Return all that a run has read, a row for each page and field.
 
     Parameters
     ----------
-    store : Store
-        An open store.
+    store : Store, str or path
+        An open store, or the path of one.
     run : Run, optional
         By default the one last read in.
     replaced : bool, default=False
@@ -96,13 +97,15 @@ def store_table(
     >>> made = make_tally_pages(1, form="example", random_state=0)
     >>> Image.fromarray(made.pages[0]).save(scan)
     >>> _ = read_to_store(load_reader("example"), [scan], path)
-    >>> from sktally.tables import Store, store_table
-    >>> with Store(path) as store:
-    ...     table = store_table(store)
+    >>> from sktally.tables import store_table
+    >>> table = store_table(path)
     >>> len(table), bool((table["final"] == table["count"]).all())
     (6, True)
     >>> folder.cleanup()
     """
+    if isinstance(store, str | Path):
+        with Store(store) as opened:
+            return store_table(opened, run, replaced=replaced)
     rows = [row for part in _parts(store, run, replaced) for row in part]
     return _frame(rows)
 

@@ -20,6 +20,12 @@ from sktally.tables._stations import match_stations, read_stations
 
 __all__ = ["Grouped", "group_sheets", "named", "warn"]
 
+_STATION_BY = ("stem", "code")
+_HOW_STATIONS = (
+    ". Where a page names its station says `station_by` (`--station-by`); `by` is what "
+    "to group by, such as district"
+)
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -68,6 +74,8 @@ def group_sheets(
                 raise TallyError(
                     f"{argument}: no column {column!r} in the table or its stations; "
                     f"columns are {', '.join(map(str, rows))}"
+                    + _HOW_STATIONS
+                    * (argument == "by" and column in _STATION_BY)
                 )
     if len(set(by)) < len(by):
         raise TallyError(f"by: expected each column once, got {', '.join(by)}")

@@ -69,8 +69,9 @@ def vote_totals(
         Columns of the stations, or of the table, by which to group; all sheets are one
         group by default.
     fields : iterable of str, optional
-        The parties, whose shares sum to 1; by default all fields that are no sums of
-        others, as far as the form is known.
+        The parties, whose shares sum to 1; by default all fields that are neither
+        sums of others nor added to sums, as invalid votes are to the valid ones, as far
+        as the form is known.
     stations : str, path or DataFrame, optional
         As of `sktally.tables.join_stations`. Stations without a sheet are missing.
     station_by : str, default="stem"

@@ -90,10 +90,20 @@ class Sheets:
         return [self.fields.index(name) for name in names]
 
     def parties(self, names: Iterable[str] | None) -> list[int]:
-        """Return the numbers of some fields, by default of all that are no sums."""
+        """Return the numbers of some fields, by default of what sums of votes add up.
+
+        That is all fields that are no sums, less what is added to a sum, such as
+        invalid votes to the valid ones.
+        """
         if names is None:
             sums = self.form.sums if self.form is not None else {}
-            names = [name for name in self.fields if name not in sums]
+            beside = {
+                part
+                for parts in sums.values()
+                if any(other in sums for other in parts)
+                for part in parts
+            }
+            names = [name for name in self.fields if name not in {*sums, *beside}]
         return self.columns_of(names)
 
 

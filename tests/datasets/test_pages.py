@@ -7,7 +7,7 @@ from sktally.datasets._counts import count_of_boxes
 from sktally.datasets._extras import draw_scribbles
 from sktally.datasets._print import fill_rectangle, print_form
 from sktally.datasets._strokes import draw_writer
-from sktally.exceptions import FormError, TallyError
+from sktally.exceptions import FormError, TallyError, TallyWarning
 from sktally.form import load_form
 from sktally.pages._registration import apply_homography, form_quads, turn_page
 
@@ -70,7 +70,7 @@ def test_same_random_state_same_pages():
 
 
 def test_truth_agrees_with_itself():
-    sheets = make_tally_pages(25, scale=0.2, sums_hold=1, random_state=0)
+    sheets = make_tally_pages(25, scale=0.3, sums_hold=1, random_state=0)
     for boxes, counts in zip(sheets.boxes, sheets.counts, strict=True):
         assert [count_of_boxes(b) for b in boxes] == counts.tolist()
         assert all(len(b) == 3 for b in boxes)
@@ -79,7 +79,7 @@ def test_truth_agrees_with_itself():
 
 
 def test_writers_keep_their_habit():
-    options = {"scale": 0.2, "random_state": 0}
+    options = {"scale": 0.3, "random_state": 0}
     crossed = make_tally_pages(30, p_crossed=1, p_blank=0, **options)
     blank = make_tally_pages(30, p_crossed=0, p_blank=1, **options)
     zeros = make_tally_pages(30, p_crossed=0, p_blank=0, **options)
@@ -145,7 +145,7 @@ def test_homography_and_turn_mean_what_registration_means(wide_form, turn):
 
 
 def test_random_turns():
-    turns = make_tally_pages(20, scale=0.1, turn="random", random_state=0).turns
+    turns = make_tally_pages(20, scale=0.3, turn="random", random_state=0).turns
     assert set(turns) == {0, 90, 180, 270}
 
 
@@ -218,3 +218,10 @@ def test_errors(options, message):
 def test_no_such_form():
     with pytest.raises(FormError, match="no form 'nowhere'"):
         make_tally_pages(1, form="nowhere")
+
+
+def test_boxes_too_small_to_be_read_are_warned_of():
+    with pytest.warns(
+        TallyWarning, match="6 pixels high, .* Give pixels per form unit"
+    ):
+        make_tally_pages(1, scale=0.1, random_state=0)

@@ -33,9 +33,11 @@ def test_fields_whose_frames_are_missed_are_named(scan, tmp_path):
     said = re.compile(r"; frames fit least in '(\w+)', (0\.\d\d)$")
     right = check_form(form, [scan], tmp_path)[0].line
     assert float(said.search(right)[2]) > 0.7
+    half_off = check_form(moved(form, "02", 25), [scan], tmp_path)[0].line
+    assert said.search(half_off)[1] == "02"
+    assert float(said.search(half_off)[2]) < 0.65
     one_off = check_form(moved(form, "02", 50), [scan], tmp_path)[0].line
-    assert said.search(one_off)[1] == "02"
-    assert float(said.search(one_off)[2]) < 0.6
+    assert "frames of field '02' fit better -50, +0 form units" in one_off
 
 
 def test_forms_without_frames_say_nothing_of_them(scan, tmp_path):

@@ -400,11 +400,12 @@ class TestArguments:
         page = sheets(load_form("example"), degrade="none").pages[0]
         score = register_page(page, "example").score
         assert 0.5 < score < 1
-        with pytest.raises(FormMismatchError, match=f"needed {score + 0.005:.2f}"):
-            register_page(page, "example", min_agreement=score + 0.005)
+        needed = f"needed {score + 0.005:.2f}"  # 0.2 less, as all fields fit
+        with pytest.raises(FormMismatchError, match=needed):
+            register_page(page, "example", min_agreement=score + 0.205)
 
 
-@pytest.mark.parametrize("number, by", [(3, 50), (4, 50), (4, -80)])
+@pytest.mark.parametrize("number, by", [(3, 50), (4, 50)])
 def test_boxes_one_off_for_a_mistyped_anchor_are_refused(number, by):
     form = load_form("example")
     anchors = list(form.anchors)[:number]
@@ -476,3 +477,70 @@ def test_refusals_carry_what_was_found_of_the_anchors():
     hits = caught.value.anchors
     assert [hit.name for hit in hits] == [a.name for a in load_form("example").anchors]
     assert not any(hit.found for hit in hits)
+
+
+def test_an_anchor_mistyped_by_more_than_a_box_shows_and_does_no_harm():
+    form = load_form("example")
+    anchors = list(form.anchors)
+    x, y = anchors[1].center
+    anchors[1] = anchors[1].model_copy(update={"center": (x - 80, y)})
+    form = form.model_copy(update={"anchors": tuple(anchors)})
+    made = make_tally_pages(1, form="example", random_state=0)
+    found = register_page(made.pages[0], form)
+    assert found.residual > 10
+    assert off_by(found.quads, made.quads[0]) < 0.1
+
+
+def landscape_form():
+    """Ten rows at one side of a landscape page with squares at three corners."""
+    return TallyForm.from_dict(
+        {
+            "name": "landscape",
+            "page": {"width": 1754, "height": 1240},
+            "anchors": squares([[70, 70], [1684, 70], [70, 1170]], 36),
+            "fields": fields(10, 1200, 200, 92, [58, 72], 3, 3),
+        }
+    )
+
+
+def off_by(found, made):
+    """Return how far the worst corner of any box lies off, in box widths."""
+    width = np.linalg.norm(made[..., 1, :] - made[..., 0, :], axis=-1)
+    return np.nanmax(np.linalg.norm(found - made, axis=-1) / width[..., None])
+
+
+@pytest.mark.parametrize("perspective", [0.03, 0.1])
+@pytest.mark.parametrize("turn", [0, 90])
+def test_photos_of_three_marks_at_a_slant(perspective, turn):
+    made = make_tally_pages(
+        4,
+        form=landscape_form(),
+        degrade="photo",
+        perspective=perspective,
+        turn=turn,
+        fold=0,
+        random_state=1,
+    )
+    for page, quads in zip(made.pages, made.quads, strict=True):
+        assert off_by(register_page(page, made.form).quads, quads) < 0.15
+
+
+@pytest.mark.parametrize("form", [millimetre_form, landscape_form])
+def test_folded_pages_whose_fields_fit_one_by_one(form):
+    made, n_found = sheets(form(), 6, fold=0.015, random_state=5), 0
+    for page, quads in zip(made.pages, made.quads, strict=True):
+        try:
+            found = register_page(page, made.form)
+        except FormMismatchError:
+            continue
+        n_found += 1
+        assert off_by(found.quads, quads) < 0.25
+    assert n_found >= 5
+
+
+def test_mirrored_pages_are_refused_and_their_mirror_images_are_not():
+    made = sheets(millimetre_form(), 4, fold=0.01, random_state=3)
+    for page in made.pages:
+        register_page(page, made.form)
+        with pytest.raises(RegistrationError):
+            register_page(page[:, ::-1], made.form)

@@ -65,7 +65,9 @@ def test_totals_are_printed_without_out(store):
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert lines[0].startswith("field,total,expected,lower,upper,share,")
-    assert len(lines) == 5
+    assert [line.split(",")[0] for line in lines[1:]] == ["01", "02", "03"]
+    result = run("totals", store, "--by", "stem")
+    assert "(`--station-by`); `by` is what to group by" in result.stderr
 
 
 def test_review_lists_pages_by_the_votes_that_a_look_mends(store, tmp_path):
