@@ -88,7 +88,7 @@ class SaliencyDisplay:
             Cells as the network is given them, 1 to 40.
         method : str or sequence of str, default="occlusion"
             One or several methods of `saliency`, a row of maps for each; "all" for
-            all of them.
+            all but Grad-CAM, which networks with fully connected layers defeat.
         target : label or array-like ``(n,)``, optional
             The class to explain, or one for each cell; by default the most probable.
         ax : matplotlib.axes.Axes, optional
@@ -115,16 +115,16 @@ class SaliencyDisplay:
         >>> pipeline = load_model("default")
         >>> cells = pipeline[:-1].transform(make_digit_cells(3, random_state=0).images)
         >>> shown = SaliencyDisplay.from_estimator(
-        ...     pipeline, cells, method="grad-cam", ax=Figure().subplots()
+        ...     pipeline, cells, stride=4, ax=Figure().subplots()
         ... )
-        >>> shown.maps["grad-cam"].shape
+        >>> shown.maps["occlusion"].shape
         (3, 28, 28)
         """
         classifier = network_in(estimator)
         cells = cells_for(classifier, X)
         check_range("number of cells in X", len(cells), 1, 40, integer=True)
         if isinstance(method, str):
-            methods: Sequence[str] = METHODS if method == "all" else [method]
+            methods: Sequence[str] = METHODS[:-1] if method == "all" else [method]
         else:
             methods = list(method) if np.iterable(method) else []
         if not methods:
