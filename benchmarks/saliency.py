@@ -7,9 +7,10 @@ map: 5 of the 49 of a cell. (Single pixels scattered over a stroke are a kind of
 that fools networks wherever it falls; figures of them are printed too.) The random
 tenth is taken once, in each of 20 draws, and in the mean of these. As most of a cell is
 background, and background replaced by background loses nothing, a harder twin draws
-among the squares with ink, as far as there are 5. Probabilities are compared as
-log-odds in double precision: the same, but for those that float32 rounds to 1. Cells
-read as empty have nothing to hide and are left out.
+among the squares with ink, as far as there are 5; and the ink itself is tried as a map,
+which knows nothing of the network. Probabilities are compared as log-odds in double
+precision: the same, but for those that float32 rounds to 1. Cells read as empty have
+nothing to hide and are left out.
 
 Weights drawn anew (Adebayo et al. 2018): maps of a network that learnt nothing must
 differ. Printed are means over cells of the correlation of pixels, and of the rank
@@ -238,6 +239,9 @@ def main() -> None:
             f"\n{title}: {len(raw)}, of which {len(cells)} are not read as empty; the "
             f"probability of {sure:.1%} of these is 1 in float32"
         )
+        ink = np.abs(cells - classifier.pixel_offset_)
+        print("no method, but the ink itself, hidden by background")
+        report(classifier, cells, ink, "background", pages, rng, sides=TENTHS)
         for method in METHODS:
             for baseline in ("background", "blur"):
                 options = {} if method == "grad-cam" else {"baseline": baseline}
