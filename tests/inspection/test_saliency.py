@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
@@ -348,6 +349,27 @@ def test_the_network_is_found_wherever_it_is(bundled):
     for estimator in (pipeline, FrozenEstimator(classifier), reader, reader[-1]):
         found = saliency(estimator, X[:1], method="grad-cam")
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_network_of_a_calibrated_classifier_is_explained(bundled):
+    _, X = bundled
+    labels = np.arange(20) % 2
+    network = CNNClassifier(filters=(2,), hidden=(), max_epochs=1, random_state=0)
+    network.fit(X[::2], labels[:10])  # must not be taken for the one inside
+    single = CalibratedClassifierCV(network, cv=2, ensemble=False).fit(X, labels)
+    inner = single.calibrated_classifiers_[0].estimator
+    options = {"method": "cam", "n_steps": 4}
+    found = saliency(single, X[:2], **options)
+    np.testing.assert_array_equal(found, saliency(inner, X[:2], **options))
+    frozen = CalibratedClassifierCV(FrozenEstimator(network)).fit(X, labels)
+    found = saliency(frozen, X[:2], **options)
+    np.testing.assert_array_equal(found, saliency(network, X[:2], **options))
+    folds = CalibratedClassifierCV(network, cv=2).fit(X, labels)
+    with pytest.raises(
+        TallyError, match=r"with 2, one for each fold; give one of them"
+    ):
+        saliency(folds, X[:2], **options)
+    saliency(folds.calibrated_classifiers_[1].estimator, X[:2], **options)
 
 
 def test_a_network_in_training_mode_is_left_in_it(bundled):
