@@ -45,8 +45,8 @@ def _calibrated(estimator: Any) -> Any:
         raise TallyError(
             f"estimator: expected one classifier, got {type(estimator).__name__} with "
             f"{len(folds)}, one for each fold; give one of them, such as "
-            "calibrated_classifiers_[0].estimator, or calibrate with ensemble=False, or "
-            "a FrozenEstimator"
+            "calibrated_classifiers_[0].estimator, or calibrate with ensemble=False, "
+            "or a FrozenEstimator"
         )
     return folds[0].estimator
 
