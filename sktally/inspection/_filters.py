@@ -66,8 +66,8 @@ class FiltersDisplay:
         layer : int or str, default=0
             Which convolution, by number (-1 for the last) or by name.
         max_filters, max_inputs : int, default=64, 16
-            Draw no more filters and maps of the layer before than the first so many;
-            of tables, no more filters than maps.
+            The first so many filters are drawn, and what these do with the first so
+            many maps of the layer before; of a table, no more filters than maps.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new axes by default.
 

@@ -158,8 +158,9 @@ class SaliencyDisplay:
 
         Notes
         -----
-        Orange speaks for the class and purple against it, each map as far as its
-        strongest hundredth of pixels; a thin line is the outline of the ink.
+        Orange speaks for the class and purple against it. Each map has a scale of its
+        own, darkest from its strongest hundredth of pixels on. A thin line is the
+        outline of the ink.
         """
         n = len(self.cells)
         rows = 1 + len(self.maps)
