@@ -5,12 +5,13 @@ is a tenth drawn at random; in how many cells does the first lower the probabili
 the class more? Hidden are squares of 4 x 4 pixels, those with the highest sums of the
 map: 5 of the 49 of a cell. (Single pixels scattered over a stroke are a kind of noise
 that fools networks wherever it falls; figures of them are printed too.) The random
-tenth is taken once, in each of 20 draws, and in the mean of these. As most of a cell is
-background, and background replaced by background loses nothing, a harder twin draws
-among the squares with ink, as far as there are 5; and the ink itself is tried as a map,
-which knows nothing of the network. Probabilities are compared as log-odds in double
-precision: the same, but for those that float32 rounds to 1. Cells read as empty have
-nothing to hide and are left out.
+tenth is taken once, in each of 20 draws, and in the mean of these; all maps meet the
+same draws. As most of a cell is background, and background replaced by background
+loses nothing, a harder twin draws among the squares with ink, as far as there are 5;
+and the ink itself is tried as a map, which knows nothing of the network: to beat chance
+is little, if that does. Probabilities are compared as log-odds in double precision: the
+same, but for those that float32 rounds to 1. Cells read as empty have nothing to hide
+and are left out.
 
 Weights drawn anew (Adebayo et al. 2018): maps of a network that learnt nothing must
 differ. Printed are means over cells of the correlation of pixels, and of the rank
@@ -99,58 +100,73 @@ def scores(classifier, cells, codes):
     return torch.cat(parts).numpy()
 
 
-def tests_of_hiding(classifier, cells, maps, baseline, side, rng):
-    """Return, by what chance draws among, the losses of log-odds ``(draws + 1, n)``.
+class Hiding:
+    """The test of hiding on some cells, with the same draws for every map."""
 
-    The first row is that of the map.
-    """
-    codes = torch.tensor(classifier.predict_proba(cells).argmax(axis=1))
-    bases = baseline_images(classifier, cells, baseline)
-    before = scores(classifier, cells, codes)
-    values = squares_of(maps, side)
-    inked = squares_of((cells > INK).astype(np.float32), side) > 0
+    def __init__(self, classifier, cells, pages, rng):
+        self.classifier, self.cells, self.pages, self.rng = (
+            classifier,
+            cells,
+            pages,
+            rng,
+        )
+        self.codes = torch.tensor(classifier.predict_proba(cells).argmax(axis=1))
+        self.before = scores(classifier, cells, self.codes)
+        self.by_chance = {}
 
-    def loss(order):
-        return before - scores(classifier, hidden(cells, bases, order, side), codes)
+    def loss(self, values, baseline, side):
+        """Return the log-odds lost ``(n,)`` where the first tenth is hidden."""
+        bases = baseline_images(self.classifier, self.cells, baseline)
+        some = hidden(self.cells, bases, values, side)
+        return self.before - scores(self.classifier, some, self.codes)
 
-    tie = 1e-9 * np.abs(values).max()
-    of_map = loss(values + tie * rng.random(values.shape))
-    found = {}
-    for name, first in (("all", 0), ("those with ink", inked)):
-        draws = [loss(rng.random(values.shape) + first) for _ in range(DRAWS)]
-        found[name] = np.stack([of_map, *draws])
-    return found
+    def chance(self, baseline, side):
+        """Return, by what is drawn among, the losses ``(draws, n)`` of chance."""
+        if (baseline, side) not in self.by_chance:
+            inked = squares_of((self.cells > INK).astype(np.float32), side) > 0
+            self.by_chance[baseline, side] = {
+                name: np.stack(
+                    [
+                        self.loss(self.rng.random(inked.shape) + first, baseline, side)
+                        for _ in range(DRAWS)
+                    ]
+                )
+                for name, first in (("all", 0), ("those with ink", inked))
+            }
+        return self.by_chance[baseline, side]
 
-
-def report(classifier, cells, maps, baseline, pages, rng, sides=(4,)):
-    """Print how often hiding by a map beats chance."""
-    for side in sides:
-        found = tests_of_hiding(classifier, cells, maps, baseline, side, rng)
-        for among, loss in found.items():
-            once, often = loss[0] > loss[1], loss[0] > loss[1:].mean(axis=0)
-            each = (loss[0] > loss[1:]).mean()
+    def report(self, maps, baseline, sides=(4,)):
+        """Print how often hiding by a map beats chance."""
+        for side in sides:
+            values = squares_of(maps, side)
+            tie = 1e-9 * np.abs(values).max() * self.rng.random(values.shape)
+            loss = self.loss(values + tie, baseline, side)
             what = f"squares of {side} x {side}" if side > 1 else "single pixels"
-            print(
-                f"  {what} against {among}: one draw {formatted(once, pages)}, each of "
-                f"{DRAWS} {each:.4f}, their mean {formatted(often, pages)}; loss of "
-                f"log-odds {loss[0].mean():.2f}, by chance {loss[1:].mean():.2f}",
-                flush=True,
-            )
+            for among, drawn in self.chance(baseline, side).items():
+                once, often = loss > drawn[0], loss > drawn.mean(axis=0)
+                print(
+                    f"  {what} against {among}: one draw "
+                    f"{formatted(once, self.pages)}, each of {DRAWS} "
+                    f"{(loss > drawn).mean():.4f}, their mean "
+                    f"{formatted(often, self.pages)}; loss of log-odds "
+                    f"{loss.mean():.2f}, by chance {drawn.mean():.2f}",
+                    flush=True,
+                )
+
+    def report_layers(self):
+        """Print the test for both CAMs of every convolution."""
+        for layer in conv_layers(self.classifier):
+            for method in ("cam", "grad-cam"):
+                print(f"{method} of {layer.name}, hidden by background")
+                options = {"method": method, "layer": layer.name}
+                maps = saliency(self.classifier, self.cells, **options)
+                self.report(maps, "background")
 
 
 def formatted(wins, pages):
     """Return a share with its interval, by page where pages have several cells."""
     grouped = len(np.unique(pages)) < len(pages)
     return clustered_share(wins, pages) if grouped else share(wins)
-
-
-def report_layers(classifier, cells, pages, rng):
-    """Print the test of hiding for both CAMs of every convolution."""
-    for layer in conv_layers(classifier):
-        for method in ("cam", "grad-cam"):
-            print(f"{method} of {layer.name}, hidden by background")
-            maps = saliency(classifier, cells, method=method, layer=layer.name)
-            report(classifier, cells, maps, "background", pages, rng)
 
 
 def mean_classifier(pipeline, n, seed):
@@ -239,15 +255,16 @@ def main() -> None:
             f"\n{title}: {len(raw)}, of which {len(cells)} are not read as empty; the "
             f"probability of {sure:.1%} of these is 1 in float32"
         )
+        test = Hiding(classifier, cells, pages, rng)
         ink = np.abs(cells - classifier.pixel_offset_)
         print("no method, but the ink itself, hidden by background")
-        report(classifier, cells, ink, "background", pages, rng, sides=TENTHS)
+        test.report(ink, "background", sides=TENTHS)
         for method in METHODS:
             for baseline in ("background", "blur"):
                 options = {} if method == "grad-cam" else {"baseline": baseline}
                 maps = saliency(classifier, cells, method=method, **options)
                 print(f"{method}, hidden by {baseline}")
-                report(classifier, cells, maps, baseline, pages, rng, sides=TENTHS)
+                test.report(maps, baseline, sides=TENTHS)
                 if baseline == "blur":
                     continue
                 again = saliency(other, cells, method=method, **options)
@@ -257,7 +274,7 @@ def main() -> None:
                     f"absolute values (ranks) {absolute:.3f}",
                     flush=True,
                 )
-        report_layers(classifier, cells, pages, rng)
+        test.report_layers()
     with_means = mean_classifier(pipeline, 600 if args.quick else 6000, args.seed)
     cells, pages = written_cells(pipeline, *sets["made cells"])
     right = with_means.predict(cells) == classifier.predict(cells)
@@ -265,7 +282,7 @@ def main() -> None:
         f"\na network that takes the mean of its maps, on {len(cells)} made cells (it "
         f"reads {right.mean():.3f} as the bundled model does)"
     )
-    report_layers(with_means, cells, pages, rng)
+    Hiding(with_means, cells, pages, rng).report_layers()
 
 
 if __name__ == "__main__":

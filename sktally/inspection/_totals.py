@@ -78,7 +78,8 @@ class VoteShareDisplay:
         Raises
         ------
         TallyError
-            If `table` is not one of these, or has several groups and `group` names none.
+            If `table` is not one of these, or has several groups and `group` names
+            none.
 
         Examples
         --------
