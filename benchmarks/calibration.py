@@ -14,6 +14,9 @@ Choices were made on pages 1-250. Printed, all pages pooled:
   refused; a simulation that is large enough for a contract of 0.1 %;
 - how often `ShiftMonitor` raises a false alarm.
 
+With --bubbles what is read heeds the bubbles that the form has beside its boxes, as
+`load_reader` does; without it, handwriting alone is read.
+
 A reliability diagram is written to --out. --cache keeps what the networks read, which
 takes most of the time. --quick runs on a few made pages, whose figures say nothing.
 """
@@ -29,7 +32,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: processes share t
 import numpy as np
 import pandas as pd
 from _contracts import alarms, contracts, refusal, simulation
-from _out_of_fold import read_out_of_fold
+from _out_of_fold import heeding_bubbles, read_out_of_fold
 from common import arguments, clustered_share, print_versions
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
@@ -181,6 +184,7 @@ def main() -> None:
         cache={"type": Path, "default": None, "help": ".npz of what networks read"},
         out={"type": Path, "default": None, "help": "folder; a temporary one"},
         ensemble={"action": "store_true", "help": "four networks, not one"},
+        bubbles={"action": "store_true", "help": "heed the bubbles of the form too"},
         epochs={"type": int, "default": 15, "help": "of fine-tuning on tallies"},
         resamples={"type": int, "default": 50, "help": "splits for contracts"},
         bootstraps={"type": int, "default": 300, "help": "draws of pages"},
@@ -195,6 +199,8 @@ def main() -> None:
         args.resamples = args.bootstraps = 10
     print_versions(args.seed)
     read = read_out_of_fold(args, folder, n_pages, args.epochs)
+    if args.bubbles:
+        read = heeding_bubbles(read)
     correct = correctness(read)
     known = ~np.isnan(correct)
     page = np.nonzero(known)[0]
