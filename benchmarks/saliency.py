@@ -24,7 +24,7 @@ wrong, both CAMs are computed of every convolution, and for a network that takes
 mean of its maps before the output.
 
 That CAM is of the first convolution by default, and how it is computed, was chosen on
-made cells of other seeds, and on cells of pages 1-250 of indonesia-2024 with six
+made cells of other seeds, and on cells of pages 1-250 of indonesia-2024 with five
 networks that had not seen them. Reported here are other made cells, and with the real
 data cells of pages 251-500, which the bundled model has not seen.
 
