@@ -105,6 +105,10 @@ def test_saliency_is_drawn_beneath_each_cell(bundled, ax):
     proba = pipeline[-1].predict_proba(X[:2])
     np.testing.assert_allclose(other.proba, [proba[0, 7], proba[1, 1]])
     shown.figure_.canvas.draw()
+    every = SaliencyDisplay.from_estimator(
+        pipeline, X[:1], method="all", stride=4, n_steps=4
+    )
+    assert list(every.maps) == ["occlusion", "integrated-gradients", "cam"]
 
 
 class Dense(nn.Module):
