@@ -190,7 +190,8 @@ class Tree:
 
     def _hear(self, r: int, fields: list[int]) -> float:
         """Tell a sum what fields say, and return the logarithm of what that sums to."""
-        return sum(log(self.sums[r].hear(i, self.product(i, r))) for i in fields)
+        said = [self.product(i, r) for i in fields]
+        return sum(map(log, self.sums[r].hear(fields, said)))
 
     def _tell(self, r: int, fields: list[int]) -> None:
         for i, message in self.sums[r].tell(fields).items():

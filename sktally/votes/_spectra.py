@@ -54,15 +54,18 @@ class Spectra:
         self.slip = rfft(slip)
         self.known: dict[int, Spectrum] = {}
 
-    def hear(self, i: int, said: Array) -> float:
-        """Take note of what a field says of its counts, other sums considered.
+    def hear(self, fields: Sequence[int], said: Sequence[Array]) -> list[float]:
+        """Take note of what fields say of their counts, other sums considered.
 
-        What it says is made to sum to 1, for many small numbers would make nothing;
+        What each says is made to sum to 1, for many small numbers would make nothing;
         what it summed to is returned.
         """
-        mass = float(said.sum())
-        self.known[i] = rfft(said / mass, self.size)
-        return mass
+        masses = [float(a.sum()) for a in said]
+        counts = np.zeros((len(fields), max(map(len, said), default=0)))
+        for row, a, mass in zip(counts, said, masses, strict=True):
+            np.divide(a, mass, out=row[: len(a)])
+        self.known.update(zip(fields, rfft(counts, self.size), strict=True))
+        return masses
 
     def summed(self) -> Array:
         """Return the distribution of the sum of all parts."""
@@ -71,11 +74,11 @@ class Spectra:
 
     def tell(self, to: Iterable[int]) -> dict[int, Array]:
         """Return how well each count of some fields fits what the others said."""
-        told = {}
-        for i, spectrum in self._others({*to}):
-            fits = irfft(spectrum, self.size)[: self.lengths[i]]
-            told[i] = _without_noise(fits, 1.0) + self.rest
-        return told
+        others = dict(self._others({*to}))
+        longest = max(self.lengths[i] for i in others)
+        fits = irfft(np.stack([*others.values()]), self.size)[:, :longest]
+        fits = _without_noise(fits, 1.0) + self.rest
+        return {i: a[: self.lengths[i]] for i, a in zip(others, fits, strict=True)}
 
     def _others(self, to: set[int]) -> Iterator[tuple[int, Spectrum]]:
         """Yield what all others say to each of some fields, one at a time."""
