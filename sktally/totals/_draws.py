@@ -18,8 +18,8 @@ from sktally.datasets._random import RandomState, as_generator
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm, load_form
 from sktally.votes import CLASSES, CountPosterior, SumSlips
-from sktally.votes._readings import draw_readings, pick_counts
 from sktally.votes._alone import alone_of_sheet
+from sktally.votes._readings import draw_readings, pick_counts
 
 __all__ = ["Drawer", "draw_counts", "sum_draws"]
 

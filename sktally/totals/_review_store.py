@@ -22,8 +22,8 @@ from sktally.totals._groups import warn
 from sktally.totals._proba import store_proba
 from sktally.totals._sheets import open_sheets
 from sktally.votes import CountPosterior, SumSlips, read_jointly
-from sktally.votes._calibrate import check_calibrator
 from sktally.votes._alone import alone_of_sheet
+from sktally.votes._calibrate import check_calibrator
 
 __all__ = ["undecided"]
 

@@ -23,7 +23,7 @@ Array = npt.NDArray[np.float64]
 def alone_of_sheet(
     sheet: npt.NDArray[np.floating], rule: str
 ) -> list[CountPosterior | None]:
-    """Return what the boxes of each field say by themselves; None where that is nothing.
+    """Return what the boxes of each field say by themselves; None if that is nothing.
 
     Parameters
     ----------

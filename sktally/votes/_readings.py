@@ -82,7 +82,7 @@ def draw_readings(
     if len(cases) > 1:
         logs = [
             log_prior(unary, fixed)
-            + Tree(*opened(unary, rules, fixed), kernels).solved().log_whole
+            + Tree(*opened(unary, rules, fixed), kernels).climbed()
             for fixed in cases
         ]
         weights = np.exp(np.array(logs) - max(logs))
@@ -90,7 +90,7 @@ def draw_readings(
     drawn = []
     for k in np.flatnonzero(n_of_case):
         tree = Tree(*opened(unary, rules, cases[k]), kernels)
-        tree.solved()
+        tree.climbed()
         some = _drawn(tree, int(n_of_case[k]), rng)[:, : len(unary)]
         for i, value in cases[k].items():
             some[:, i] = value

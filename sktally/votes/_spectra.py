@@ -13,6 +13,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 __all__ = ["Array", "Kernel", "Spectra", "added"]
 
 _NOISE = 1e-14  # of all that is summed up: what transforms may make of nothing
+_FEW_PAIRS = 2**12  # of counts, which are quicker to add up as they are
 
 Array = npt.NDArray[np.float64]
 Spectrum = npt.NDArray[np.complex128]
@@ -102,6 +103,11 @@ class Spectra:
 def added(a: Array, b: Array, size: int) -> Array:
     """Return the distribution of the sum of two independent counts, below `size`."""
     whole = len(a) + len(b) - 1
+    of_a, of_b = np.flatnonzero(a), np.flatnonzero(b)
+    if len(of_a) * len(of_b) <= _FEW_PAIRS:
+        at = np.add.outer(of_a, of_b).ravel()
+        each = np.multiply.outer(a[of_a], b[of_b]).ravel()
+        return np.bincount(at, each, whole)[: min(whole, size)]
     n = next_fast_len(whole, real=True)
     found = np.asarray(irfft(rfft(a, n) * rfft(b, n), n))[: min(whole, size)]
     return _without_noise(found, float(a.sum() * b.sum()))
