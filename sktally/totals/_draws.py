@@ -78,7 +78,7 @@ class Drawer:
         alone: list[CountPosterior | None] = [None] * len(known)
         if proba is not None:
             alone = alone_of_sheet(proba, self.form.blank_right)
-        for j in np.flatnonzero(known >= 0):
+        for j in np.flatnonzero(known >= 0).tolist():
             alone[j] = CountPosterior(known[j : j + 1], np.ones(1))
         counts = np.full((self.n_draws, len(known)), -1, np.int64)
         if self.form.sums and any(p is not None for p in alone):

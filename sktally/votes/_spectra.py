@@ -107,7 +107,8 @@ def added(a: Array, b: Array, size: int) -> Array:
     if len(of_a) * len(of_b) <= _FEW_PAIRS:
         at = np.add.outer(of_a, of_b).ravel()
         each = np.multiply.outer(a[of_a], b[of_b]).ravel()
-        return np.bincount(at, each, whole)[: min(whole, size)]
+        summed = np.bincount(at, each, whole)[: min(whole, size)]
+        return summed.astype(np.float64, copy=False)
     n = next_fast_len(whole, real=True)
     found = np.asarray(irfft(rfft(a, n) * rfft(b, n), n))[: min(whole, size)]
     return _without_noise(found, float(a.sum() * b.sum()))
