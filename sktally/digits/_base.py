@@ -74,8 +74,9 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         validation_split : pair of int arrays, optional
             Indices to train on and to validate on, for histories and early stopping.
         teacher : fitted CNNClassifier, optional
-            Distillation: learn to answer as it does too, on the same augmented cells.
-            A small network so becomes better than by labels alone.
+            Distillation: learn to answer as it does, on the same augmented cells,
+            besides the labels. It must know the same classes and see cells of the same
+            size. The training loss in `history_` is then of both.
         teacher_share : float, default=0.9
             Of the teacher in the training loss, in [0, 1]; the rest is the labels'.
 
