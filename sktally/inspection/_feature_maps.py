@@ -119,7 +119,7 @@ class FeatureMapsDisplay:
         >>> ax = Figure().subplots()
         >>> shown = FeatureMapsDisplay.from_estimator(pipeline, cells[0], ax=ax)
         >>> {name: maps.shape for name, maps in shown.maps.items()}
-        {'conv1': (64, 28, 28), 'conv2': (96, 14, 14), 'conv3': (112, 7, 7)}
+        {'conv1': (24, 28, 28), 'conv2': (64, 14, 14), 'conv3': (112, 7, 7)}
         """
         classifier = network_in(estimator)
         image = _one_cell(classifier, cell)

@@ -87,7 +87,7 @@ class FiltersDisplay:
         >>> from sktally.inspection import FiltersDisplay
         >>> ax = Figure().subplots()
         >>> FiltersDisplay.from_estimator(load_model("default"), ax=ax).filters.shape
-        (64, 1, 3, 3)
+        (24, 1, 3, 3)
         """
         classifier = network_in(estimator)
         name = layer_of(classifier, layer).name
