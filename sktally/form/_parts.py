@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-__all__ = ["Anchor", "PrintedMark", "TallyField", "TallyReference"]
+__all__ = ["Anchor", "Page", "PrintedMark", "TallyField", "TallyReference"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -20,6 +20,13 @@ class FormPart(BaseModel):
     """Base of all parts: immutable, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(FormPart):
+    """Width and height of the page in form units."""
+
+    width: Positive
+    height: Positive
 
 
 class Anchor(FormPart):
