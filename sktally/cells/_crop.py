@@ -16,6 +16,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_page, check_range
+from sktally._words import are, number
 from sktally.cells._as_pages import as_pages
 from sktally.cells._sample import sample_cells, sample_step
 from sktally.exceptions import FormError, RegistrationError, TallyError, TallyWarning
@@ -343,7 +344,8 @@ def _summary(bad: list[PageReport], n_pages: int) -> str:
     shown = "; ".join(report.message.rstrip(".") for report in bad[:_MESSAGES_SHOWN])
     more = len(bad) - _MESSAGES_SHOWN
     return (
-        f"{len(bad)} of {n_pages} pages were not read and their cells are absent: "
+        f"{len(bad)} of {number(n_pages, 'page')} {are(len(bad), 'was', 'were')} not read "
+        f"and {are(len(bad), 'its', 'their')} cells are absent: "
         f"{shown}{f'; and {more} more' if more > 0 else ''}. `crop` returns a report "
         "on each page; on_error='raise' stops at the first"
     )

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from sktally._words import number
 from sktally.exceptions import FormError
 from sktally.form._between import problems_among, problems_between
 from sktally.form._parts import (
@@ -87,9 +88,8 @@ class TallyForm(FormPart):
         problems: list[str] = []
         # With neither, a form is a draft: what `sktally form learn` starts from.
         if 0 < len(self.anchors) < 3 and self.reference is None:
-            have = f"{len(self.anchors)} anchor{'s' if len(self.anchors) > 1 else ''}"
             problems.append(
-                f"{have}: at least 3 are needed, or none and a [reference] made by "
+                f"{number(len(self.anchors), 'anchor')}: at least 3 are needed, or none and a [reference] made by "
                 "`sktally form learn`"
             )
         problems += problems_between(self.page, self.fields, self.anchors, self.sums)

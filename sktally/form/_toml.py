@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from sktally._words import number
 from sktally.exceptions import FormError
 
 __all__ = ["all_mistakes", "read_toml", "write_toml"]
@@ -71,7 +72,7 @@ def all_mistakes(error: ValidationError, source: str, more: Sequence[str] = ()) 
         for part in message.split("\n") if item["type"] == "value_error" else [message]:
             lines.append(f"  {place or 'form'}: {part}")
     lines += [f"  form: {problem}" for problem in more]
-    count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''}"
+    count = number(len(lines), "mistake")
     return "\n".join([f"{source}: {count} (entries are counted from 1)", *lines])
 
 
