@@ -253,8 +253,8 @@ def test_stations_are_joined(scans, tmp_path):
     stations.write_text("station,district\n0,N\n1,S\n7,S\n")
     by = ("--stations", stations, "--by", "page([0-9]).jpg")
     direct = run("read", folder, "--form", "example", "--quiet", *by)
-    assert "1 pages without a station" in direct.stderr
-    assert "1 stations without a page: 7" in direct.stderr
+    assert "1 page without a station" in direct.stderr
+    assert "1 station without a page: 7" in direct.stderr
     assert direct.stdout.splitlines()[1].endswith(",0,N")
     run("read", folder, "--form", "example", "--out", store)
     exported = run("export", store, *by)
