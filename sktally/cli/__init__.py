@@ -261,8 +261,8 @@ def check(form: str, paths: tuple[str, ...], out: str | None) -> None:
     if not paths:
         click.echo(
             f"{described.name}: no mistakes in the file; "
-            f"{number(described.n_fields, 'field')}. Give scans and --out to see whether "
-            "boxes are where they should be"
+            f"{number(described.n_fields, 'field')}. Give scans and --out to see "
+            "whether boxes are where they should be"
         )
         return
     if out is None:

@@ -163,7 +163,7 @@ def review(
     if votes_left is not None:
         n = min(n, plan.stop_after(votes_left=votes_left))
     left = plan.curve["votes_left"].to_numpy()
-    put([plan.pages.assign(votes_left=left[1:]).head(n).round(3)], out)
+    put([plan.pages.assign(votes_left=left[1:]).head(n)], out)
     minutes = plan.curve["seconds"][n] / 60
     work = f"{minutes / 60:,.1f} hours"
     if minutes < 90:

@@ -89,8 +89,8 @@ class TallyForm(FormPart):
         # With neither, a form is a draft: what `sktally form learn` starts from.
         if 0 < len(self.anchors) < 3 and self.reference is None:
             problems.append(
-                f"{number(len(self.anchors), 'anchor')}: at least 3 are needed, or none "
-                "and a [reference] made by `sktally form learn`"
+                f"{number(len(self.anchors), 'anchor')}: at least 3 are needed, or "
+                "none and a [reference] made by `sktally form learn`"
             )
         problems += problems_between(self.page, self.fields, self.anchors, self.sums)
         if problems:

@@ -77,7 +77,10 @@ def _why_not(store: Store, run: Run, page: PageName, number: int) -> str:
     told = store.ask(ask, run.id, number, page.file, -len(ends), ends)
     if told:
         return f"could not be opened, so that nothing of it is known ({told[0][0]})"
-    return f"no such page in run {run.id} of {store.path}; `sktally export` lists its files"
+    return (
+        f"no such page in run {run.id} of {store.path}; `sktally export` lists its "
+        "files"
+    )
 
 
 def file_of(store: Store, sha256: str) -> Path | None:

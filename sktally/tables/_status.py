@@ -10,7 +10,7 @@ from sktally.tables._values import disagreements
 
 __all__ = ["store_status", "unread_pages"]
 
-_SHOWN = 5  # pages not read, and copies
+_SHOWN = 5  # pages not read
 
 
 def store_status(store: Store) -> str:
@@ -95,7 +95,6 @@ def _of_run(store: Store, run: Run) -> list[str]:
         f"{gone} that could not be opened, {replaced} replaced since, "
         f"{number(copies, 'copy of a page', 'copies of pages')}",
         *_first(unread_pages(store, run), "not read", "with status rejected or failed"),
-        *_first(_copies(store, run), "a copy", "once, under the first name"),
         "  fields of pages read: "
         + (", ".join(f"{n} {status}" for status, n in fields.items()) or "none"),
     ]
@@ -129,15 +128,6 @@ def unread_pages(store: Store, run: Run) -> list[str]:
         message if message.startswith(file) else f"{file}: {message}"
         for file, _, message in store.ask(ask, run.id, run.id)
     ]
-
-
-def _copies(store: Store, run: Run) -> list[str]:
-    ask = (
-        "SELECT DISTINCT f.file, p.file FROM files f JOIN pages p "
-        "ON p.sha256 = f.sha256 WHERE p.run = ? AND f.file != p.file AND EXISTS "
-        "(SELECT 1 FROM files g WHERE g.file = p.file AND g.path != f.path) ORDER BY 1"
-    )
-    return [f"{copy} has the bytes of {file}" for copy, file in store.ask(ask, run.id)]
 
 
 def _first(told: list[str], what: str, where: str) -> list[str]:

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from sktally._words import are, number
 from sktally.exceptions import TallyError, TallyWarning
 from sktally.tables._stations import match_stations, read_stations
 
@@ -87,9 +86,8 @@ def group_sheets(
         lost = rows[list(by)].isna().any(axis=1)
         if lost.any():
             warn(
-                f"{int(lost.sum())} of {number(len(rows), 'sheet')} "
-                f"{are(int(lost.sum()), 'has', 'have')} no {' or no '.join(by)}: "
-                f"{are(int(lost.sum()), 'it is', 'they are')} a group of their own"
+                f"{int(lost.sum())} of {len(rows)} sheets have no "
+                f"{' or no '.join(by)}: they are a group of their own"
             )
     else:
         numbers, names = np.zeros(len(rows), np.int64), pd.DataFrame(index=range(1))

@@ -13,7 +13,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally._validate import check_range
-from sktally._words import are, number
 from sktally.exceptions import TallyError
 from sktally.totals._groups import Grouped, named, warn
 from sktally.totals._sheets import Sheets
@@ -43,9 +42,8 @@ def high_quality(
     table = _composition(sheets, columns, grouped, high, read & ~high)
     if (read & ~high).any():
         warn(
-            f"{int(high.sum())} of {number(int(read.sum()), 'sheet')} read "
-            f"{are(int(high.sum()))} of quality above {cut:g}, no random choice: "
-            f"{_told(table)}"
+            f"{int(high.sum())} of {int(read.sum())} sheets read are of quality above "
+            f"{cut:g}, and they are no random ones: {_told(table)}"
         )
     counts = np.where(high[:, None], sheets.counts, -1)
     return replace(sheets, counts=counts), table

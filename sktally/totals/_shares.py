@@ -17,7 +17,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally._validate import check_range
-from sktally._words import are, number
 from sktally.datasets._random import RandomState, as_generator
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
@@ -190,8 +189,8 @@ def vote_totals(
         read = sheets.counts[:, columns]
         if not (read >= 0).any():
             raise TallyError(
-                f"table: expected counts that were read, got none on "
-                f"{number(len(read), 'sheet')}; column status says why"
+                f"table: expected counts that were read, got none on {len(read)} "
+                "sheets; column status says why"
             )
         draws = None
         exported = isinstance(source, pd.DataFrame) and "final" in source
@@ -237,8 +236,8 @@ def _drawn(
     )
     if drawer.n_unbound:
         warn(
-            f"the sums of {number(drawer.n_unbound, 'sheet')} leave too much to go "
-            "through: fields were drawn each by itself"
+            f"the sums of {drawer.n_unbound} sheets leave too much to go through: "
+            "their fields were drawn each by itself"
         )
     return draws
 
@@ -304,10 +303,8 @@ def _warn_of_single(names: pd.DataFrame, n_read: npt.NDArray[np.float64]) -> Non
         shown = "; ".join(named(names, int(i)) for i in single[:_FEW])
         more = f" and {len(single) - _FEW} more" if len(single) > _FEW else ""
         warn(
-            f"{len(single)} of {number(len(names), 'group')} "
-            f"{are(len(single), 'rests', 'rest')} on a single sheet, and so "
-            f"{are(len(single), 'does its interval', 'do their intervals')}"
-            f"{': ' if shown else ''}{shown}{more}"
+            f"{len(single)} of {len(names)} groups rest on a single sheet, and so do "
+            f"their intervals{': ' if shown else ''}{shown}{more}"
         )
 
 
@@ -321,8 +318,7 @@ def _over(grouped: Grouped, read: npt.NDArray[np.int64]) -> pd.DataFrame:
     if len(found):
         first = found.iloc[0]
         warn(
-            f"{number(len(found), 'sheet')} {are(len(found), 'has', 'have')} more "
-            "votes than registered voters, such as "
+            f"{len(found)} sheets have more votes than registered voters, such as "
             f"{first['file']}: {first['votes']} of {first['registered']}; look at "
             "those in `over`"
         )
