@@ -15,6 +15,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_page, check_range
+from sktally._words import are, number
 from sktally.cells._as_pages import as_pages
 from sktally.cells._bubbled import with_bubbles
 from sktally.cells._bubbles import DIGITS, read_bubbles
@@ -331,7 +332,8 @@ def _summary(bad: list[PageReport], n_pages: int) -> str:
     shown = "; ".join(report.message.rstrip(".") for report in bad[:_MESSAGES_SHOWN])
     more = len(bad) - _MESSAGES_SHOWN
     return (
-        f"{len(bad)} of {n_pages} pages were not read and their cells are absent: "
+        f"{len(bad)} of {number(n_pages, 'page')} {are(len(bad), 'was', 'were')} not "
+        f"read and {are(len(bad), 'its', 'their')} cells are absent: "
         f"{shown}{f'; and {more} more' if more > 0 else ''}. `crop` returns a report "
         "on each page; on_error='raise' stops at the first"
     )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sktally import __version__
+from sktally._words import number
 from sktally.cli import _report, _store, _totals
 from sktally.cli._common import (
     INTERRUPTED,
@@ -20,7 +21,6 @@ from sktally.cli._common import (
     check_stations,
     explain,
     joined,
-    number,
     progress_bar,
     put,
     say,
@@ -102,7 +102,10 @@ def read(
     pages = list_pages(paths, recursive=recursive)
     if out is not None and is_store_path(out):
         if stations is not None:
-            raise TallyError("--stations: a store is joined to them by `export`")
+            raise TallyError(
+                "--stations: expected a table in --out; leave it out here, and give it "
+                f"to `sktally export {out} --stations {stations}`"
+            )
         how = {"n_jobs": jobs, "cluster": cluster, "rehash": rehash}
         sys.exit(_read_to_store(described, model, pages, out, how, quiet))
     if cluster is not None or rehash:
@@ -133,7 +136,8 @@ def _read_to_store(
     """Read into a store and return the exit status."""
     from joblib import cpu_count
 
-    from sktally.tables import Progress, check_store_path, read_to_store
+    from sktally.tables import Progress, Store, check_store_path, read_to_store
+    from sktally.tables._status import unread_pages
 
     check_store_path(out, pages)
     from sktally.persist import load_reader, model_origin
@@ -158,14 +162,19 @@ def _read_to_store(
             say("stopped at once; the same command goes on")
             return INTERRUPTED
     if not quiet:
+        if told.not_read:
+            with Store(out) as store:
+                _tell_unread(unread_pages(store, store.run()), f"sktally export {out}")
         click.echo(
-            f"{number(told.pages, 'page')}: {told.read} read now ({told.doubtful} of "
-            f"them doubtful), {told.not_read} not read, {told.before} known before, "
-            f"{told.copies} copies; in {out}",
+            f"{number(told.pages, 'page')}: {told.read:,} read now ({told.doubtful:,} "
+            f"of them doubtful), {told.not_read:,} not read, "
+            f"{told.done - told.read - told.not_read:,} read before"
+            + (f" ({number(told.copies, 'copy', 'copies')})" if told.copies else "")
+            + f"; in {out}",
             err=True,
         )
     if told.stopped:
-        say(f"stopped after {told.done} pages; the same command goes on")
+        say(f"stopped after {number(told.done, 'page')}; the same command goes on")
         return INTERRUPTED
     return NOT_ALL_READ if told.not_read else 0
 
@@ -174,10 +183,7 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
     pages = table.drop_duplicates(["file", "page"])
     unread = pages[pages["status"].isin(["rejected", "failed"])]
     if not quiet:
-        for row in unread.head(10).itertuples():
-            click.echo(f"not read: {row.message}", err=True)
-        if len(unread) > 10:
-            click.echo(f"... and {len(unread) - 10} more, see the table", err=True)
+        _tell_unread(unread["message"].tolist(), "the table")
         ambiguous = int((table["status"] == "ambiguous").sum())
         click.echo(
             f"{number(len(pages), 'page')}: {len(pages) - len(unread)} read, "
@@ -186,6 +192,13 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
             err=True,
         )
     return len(unread)
+
+
+def _tell_unread(messages: list[str], where: str) -> None:
+    for message in messages[:10]:
+        click.echo(f"not read: {message}", err=True)
+    if len(messages) > 10:
+        click.echo(f"... and {len(messages) - 10:,} more, see {where}", err=True)
 
 
 @main.command()
@@ -215,9 +228,12 @@ def forms() -> None:
 
     for name in list_forms():
         form = load_form(name)
-        found_by = f"{len(form.anchors)} anchors" if form.anchors else "a reference"
+        found_by = (
+            number(len(form.anchors), "anchor") if form.anchors else "a reference"
+        )
         click.echo(
-            f"{name:22s} {form.n_fields:2d} fields of up to {form.n_places} places, "
+            f"{name:22s} {number(form.n_fields, 'field'):>9s} of up to "
+            f"{number(form.n_places, 'place')}, "
             f"found by {found_by}. {form.title}"
         )
 
@@ -244,8 +260,9 @@ def check(form: str, paths: tuple[str, ...], out: str | None) -> None:
     described = load_form(form)
     if not paths:
         click.echo(
-            f"{described.name}: no mistakes in the file; {described.n_fields} fields. "
-            "Give scans and --out to see whether boxes are where they should be"
+            f"{described.name}: no mistakes in the file; "
+            f"{number(described.n_fields, 'field')}. Give scans and --out to see "
+            "whether boxes are where they should be"
         )
         return
     if out is None:
@@ -254,7 +271,13 @@ def check(form: str, paths: tuple[str, ...], out: str | None) -> None:
     for report in reports:
         click.echo(report.line)
     located = sum(report.located for report in reports)
-    click.echo(f"{located} of {len(reports)} pages located; pictures in {out}")
+    lost = [report.page for report in reports if not report.located]
+    if lost and len(reports) > len(lost[:5]):
+        more = f" and {len(lost) - 5:,} more" if len(lost) > 5 else ""
+        click.echo(f"not located: {', '.join(lost[:5])}{more}")
+    click.echo(
+        f"{located:,} of {number(len(reports), 'page')} located; pictures in {out}"
+    )
     sys.exit(0 if located == len(reports) else NOT_ALL_READ)
 
 

@@ -33,7 +33,6 @@ __all__ = [
     "joined",
     "listed",
     "loaded_calibrator",
-    "number",
     "progress_bar",
     "put",
     "say",
@@ -98,11 +97,6 @@ def explain(command: Callable) -> Callable:
 
 def say(message: object, *_: Any, **__: Any) -> None:
     click.echo(f"sktally: {message}", err=True)
-
-
-def number(n: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{n} {what}{'' if n == 1 else 's'}"
 
 
 def progress_bar(total: int, quiet: bool) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from sktally._words import number
 from sktally.cli._common import (
     INTERRUPTED,
     RUN,
@@ -15,7 +16,6 @@ from sktally.cli._common import (
     explain,
     joined,
     loaded_calibrator,
-    number,
     progress_bar,
     put,
     say,
@@ -98,7 +98,7 @@ def reconcile(
             say("stopped; the same command goes on")
             sys.exit(INTERRUPTED)
     if not quiet:
-        learnt = f", of {told.audited} audited sheets" if told.audited else ""
+        learnt = f", of {number(told.audited, 'audited sheet')}" if told.audited else ""
         click.echo(
             f"reconciliation {told.number} of run {told.run}: {told.done} of "
             f"{number(told.pages, 'page')}, {told.before} of them before; slips: "
@@ -236,7 +236,7 @@ def verify(store: str, rows_only: bool, expect: str | None) -> None:
     if n:
         say(f"{number(n, 'problem')} in {store}")
         sys.exit(WRONG)
-    click.echo(f"as it was written: {links} links, the last {end}")
+    click.echo(f"as it was written: {number(links, 'link')}, the last {end}")
 
 
 @click.group()

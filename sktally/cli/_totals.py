@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
+from sktally._words import number
 from sktally.cli._common import (
     COUNT,
     LEVEL,
@@ -13,7 +16,6 @@ from sktally.cli._common import (
     explain,
     listed,
     loaded_calibrator,
-    number,
     put,
     say,
 )
@@ -162,8 +164,11 @@ def review(
         n = min(n, plan.stop_after(votes_left=votes_left))
     left = plan.curve["votes_left"].to_numpy()
     put([plan.pages.assign(votes_left=left[1:]).head(n)], out)
-    hours = plan.curve["seconds"][n] / 3600
+    minutes = plan.curve["seconds"][n] / 60
+    work = f"{minutes / 60:,.1f} hours"
+    if minutes < 90:
+        work = number(math.ceil(minutes), "minute")
     say(
-        f"{number(n, 'page')} of {len(plan.pages)}, {hours:.1f} hours: of "
-        f"{left[0]:,.0f} votes expected to be wrong {left[n]:,.0f} are left"
+        f"{n:,} of {number(len(plan.pages), 'page')}, {work}: of {left[0]:,.0f} votes "
+        f"expected to be wrong {left[n]:,.0f} are left"
     )

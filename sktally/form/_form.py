@@ -5,32 +5,27 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
-from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
+from sktally._words import number
 from sktally.exceptions import FormError
+from sktally.form._between import problems_among, problems_between
 from sktally.form._parts import (
     Anchor,
     FormPart,
     Name,
-    Positive,
+    Page,
     PrintedMark,
     TallyField,
     TallyReference,
 )
-from sktally.form._sums import sum_problems
 from sktally.form._toml import all_mistakes, read_toml, write_toml
 
 __all__ = ["TallyForm"]
-
-
-class _Page(FormPart):
-    width: Positive
-    height: Positive
 
 
 class TallyForm(FormPart):
@@ -79,7 +74,7 @@ class TallyForm(FormPart):
     format: Literal[1] = 1
     name: Name
     title: str = ""
-    page: _Page
+    page: Page
     anchors: tuple[Anchor, ...] = ()
     fields: Annotated[tuple[TallyField, ...], Field(min_length=1)]
     sums: dict[str, tuple[str, ...]] = {}
@@ -91,71 +86,16 @@ class TallyForm(FormPart):
     @model_validator(mode="after")
     def _consistent(self) -> TallyForm:
         problems: list[str] = []
-        for what, parts in (("field", self.fields), ("anchor", self.anchors)):
-            names = [part.name for part in parts]
-            for name in sorted({n for n in names if names.count(n) > 1}):
-                problems.append(f"{what} name {name!r} is used {names.count(name)}x")
         # With neither, a form is a draft: what `sktally form learn` starts from.
         if 0 < len(self.anchors) < 3 and self.reference is None:
             problems.append(
-                f"{len(self.anchors)} anchors: at least 3 are needed, or none and a "
-                "[reference] made by `sktally form learn`"
+                f"{number(len(self.anchors), 'anchor')}: at least 3 are needed, or "
+                "none and a [reference] made by `sktally form learn`"
             )
-        problems += self._unspread()
-        problems += sum_problems(self.sums, self.field_names)
-        problems += self._outside()
+        problems += problems_between(self.page, self.fields, self.anchors, self.sums)
         if problems:
             raise ValueError("\n".join(problems))
         return self
-
-    def _unspread(self) -> list[str]:
-        """Say which anchors lie in one place, or that all lie on one line."""
-        if len(self.anchors) < 3:
-            return []
-        centers = [anchor.center for anchor in self.anchors]
-        found = [
-            f"anchor {anchor.name!r}: its center is that of another anchor"
-            for i, anchor in enumerate(self.anchors)
-            if anchor.center in centers[:i]
-        ]
-        along, across = np.linalg.svd(
-            np.array(centers) - np.mean(centers, axis=0), compute_uv=False
-        )
-        # Across that line, the error of a mark would grow more than fiftyfold.
-        if not found and across < along / 50:
-            found.append(
-                "anchors: all lie on one line and say nothing across it; describe one "
-                "that lies off it"
-            )
-        return found
-
-    def _outside(self) -> list[str]:
-        width, height = self.page.width, self.page.height
-        found = []
-        for field in self.fields:
-            for i, (x, y, w, h) in enumerate(field.rectangles):
-                if x < 0 or y < 0 or x + w > width or y + h > height:
-                    found.append(
-                        f"field {field.name!r}, box {i + 1}: x {x:g}..{x + w:g}, "
-                        f"y {y:g}..{y + h:g} is not on the {width:g} x {height:g} page"
-                    )
-            places = field.bubbles.centers(field.rectangles) if field.bubbles else []
-            for i, (x, y) in enumerate(chain(*places)):
-                if not (0 <= x <= width and 0 <= y <= height):
-                    found.append(
-                        f"field {field.name!r}, box {i // 10 + 1}: its bubble of "
-                        f"{i % 10} at {x:g}, {y:g} is not on the {width:g} x "
-                        f"{height:g} page"
-                    )
-                    break  # the others are off with it
-        for anchor in self.anchors:
-            ax, ay = anchor.center
-            if not (0 <= ax <= width and 0 <= ay <= height):
-                found.append(
-                    f"anchor {anchor.name!r}: centre {ax:g}, {ay:g} is not on the "
-                    f"{width:g} x {height:g} page"
-                )
-        return found
 
     def __repr__(self) -> str:
         return (
@@ -258,7 +198,11 @@ class TallyForm(FormPart):
         try:
             form = cls.model_validate(content)
         except ValidationError as error:
-            raise FormError(all_mistakes(error, source)) from None
+            # what parts say of each other was not looked at where one has mistakes
+            unseen = any(item["loc"] for item in error.errors())
+            known = isinstance(content, dict)
+            more = problems_among(content) if unseen and known else []
+            raise FormError(all_mistakes(error, source, more)) from None
         form._folder = folder or Path()
         return form
 

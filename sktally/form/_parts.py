@@ -14,7 +14,14 @@ from pydantic import (
     model_validator,
 )
 
-__all__ = ["Anchor", "PrintedMark", "TallyBubbles", "TallyField", "TallyReference"]
+__all__ = [
+    "Anchor",
+    "Page",
+    "PrintedMark",
+    "TallyBubbles",
+    "TallyField",
+    "TallyReference",
+]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -28,6 +35,13 @@ class FormPart(BaseModel):
     """Base of all parts: immutable, no unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Page(FormPart):
+    """Width and height of the page in form units."""
+
+    width: Positive
+    height: Positive
 
 
 class Anchor(FormPart):

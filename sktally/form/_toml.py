@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from sktally._words import number
 from sktally.exceptions import FormError
 
 __all__ = ["all_mistakes", "read_toml", "write_toml"]
@@ -45,8 +47,8 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from None
 
 
-def all_mistakes(error: ValidationError, source: str) -> str:
-    """Say every mistake that pydantic found, one a line, with its place."""
+def all_mistakes(error: ValidationError, source: str, more: Sequence[str] = ()) -> str:
+    """Say every mistake that pydantic found, and more, one a line with its place."""
     lines = []
     places = [item["loc"] for item in error.errors()]
     for item in error.errors():
@@ -69,7 +71,8 @@ def all_mistakes(error: ValidationError, source: str) -> str:
             message += f" (got {_shown(item['input'])})"
         for part in message.split("\n") if item["type"] == "value_error" else [message]:
             lines.append(f"  {place or 'form'}: {part}")
-    count = f"{len(lines)} mistake{'s' if len(lines) > 1 else ''}"
+    lines += [f"  form: {problem}" for problem in more]
+    count = number(len(lines), "mistake")
     return "\n".join([f"{source}: {count} (entries are counted from 1)", *lines])
 
 

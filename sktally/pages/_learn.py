@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from sktally._validate import check_range
+from sktally._words import are, number
 from sktally.exceptions import (
     FormError,
     PageReadError,
@@ -121,14 +122,15 @@ def learn_form(
     left = [name for i, name in enumerate(names) if i not in aligned]
     if len(aligned) < _FEWEST:
         raise RegistrationError(
-            f"only {len(aligned)} of {len(images)} pages align with "
+            f"only {len(aligned)} of {number(len(images), 'page')} align with "
             f"{names[seed]}, at least {_FEWEST} needed; not: {', '.join(left)}. Are "
             "they pages of the same form, in focus and with the same part in view?"
         )
     if left:
         warnings.warn(
-            f"{len(left)} of {len(images)} pages do not align with {names[seed]} and "
-            f"are left out: {', '.join(left)}",
+            f"{len(left)} of {number(len(images), 'page')} "
+            f"{are(len(left), 'does', 'do')} not align with {names[seed]} and "
+            f"{are(len(left))} left out: {', '.join(left)}",
             TallyWarning,
             stacklevel=2,
         )

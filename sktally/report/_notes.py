@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
 
+from sktally._words import are
+from sktally._words import number as many
 from sktally.report._pages import Pages
 from sktally.report._people import People
 from sktally.report._reliability import Reliability
@@ -63,11 +65,6 @@ def altered(store: Store, *, scans: bool) -> list[Note]:
             True,
         )
     ]
-
-
-def many(n: int, what: str) -> str:
-    """Return a number of things in words."""
-    return f"{n:,} {what}{'' if n == 1 else 's'}"
 
 
 def station_notes(report: StationReport | None) -> list[Note]:
@@ -124,8 +121,8 @@ def store_notes(
         )
     if sums.n_broken and not sums.reconciled:
         yield Note(
-            f"{many(sums.n_broken, 'sum')} do not hold as read, and nothing says whose "
-            "error that is.",
+            f"{many(sums.n_broken, 'sum')} {are(sums.n_broken, 'does', 'do')} not hold "
+            "as read, and nothing says whose error that is.",
             where="sums",
         )
     shown = shown_reconciliation(store, run)
@@ -133,7 +130,8 @@ def store_notes(
         read, done = count_sheets(store, run, shown)
         if done < read:
             yield Note(
-                f"Only {done:,} of {read:,} sheets read are reconciled with the sums.",
+                f"Only {done:,} of {many(read, 'sheet')} read {are(done)} reconciled "
+                "with the sums.",
                 where="sums",
             )
     if not reliability.n_counts:

@@ -12,8 +12,8 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from sktally._words import number as many
 from sktally.report._charts import bars, ends, reliability, segments
-from sktally.report._notes import many
 from sktally.report._words import percent
 
 __all__ = ["render", "visible"]

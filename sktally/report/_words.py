@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sktally.report._notes import many
+from sktally._words import number as many
 from sktally.report._pages import FieldCounts, Pages
 from sktally.report._reliability import Reliability
 from sktally.report._sums import Sums

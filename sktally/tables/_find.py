@@ -52,18 +52,35 @@ def find_page(store: Store, run: Run, name: str, number: int | None = None) -> i
         found += store.ask(f"{asked} file = ?", run.id, number, page.file)
     if not found and page.path.name == str(page.path):
         found = store.ask(f"{asked} name = ?", run.id, number, page.file)
+        if not found:  # that of a copy; few ask, so these names have no index
+            ends = f"/{page.file}"
+            by_end = f"{seen} substr(file, ?) = ?)"
+            found = store.ask(by_end, run.id, number, -len(ends), ends)
     found = sorted(set(found))
     if not found:
-        raise StoreError(
-            f"{shown}: no such page in run {run.id} of {store.path}; `sktally export` "
-            "lists its files"
-        )
+        raise StoreError(f"{shown}: {_why_not(store, run, page, number)}")
     if len(found) > 1:
         raise StoreError(
             f"{shown}: {len(found)} pages of run {run.id} go by that name; give the "
             "whole path"
         )
     return int(found[0][0])
+
+
+def _why_not(store: Store, run: Run, page: PageName, number: int) -> str:
+    """Say why a store has no page of that name."""
+    ends = f"/{page.file}"
+    ask = (
+        "SELECT message FROM unreadable WHERE run = ? AND number = ? AND "
+        "(file = ? OR substr(file, ?) = ?)"
+    )
+    told = store.ask(ask, run.id, number, page.file, -len(ends), ends)
+    if told:
+        return f"could not be opened, so that nothing of it is known ({told[0][0]})"
+    return (
+        f"no such page in run {run.id} of {store.path}; `sktally export` lists its "
+        "files"
+    )
 
 
 def file_of(store: Store, sha256: str) -> Path | None:

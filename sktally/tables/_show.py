@@ -229,7 +229,7 @@ def _field_told(store: Store, page: dict, row: dict[str, Any]) -> list[str]:
         f" ({row['status']}{sure}){_reconciled(row)}, final {_shown(final)}"
         + (" (entries disagree)" if split else "")
     ]
-    if row["message"]:
+    if row["message"] and row["message"] != page["message"]:
         lines.append(f"    {row['message']}")
     for edit in edits:
         why = f": {edit['why']}" if edit["why"] else ""

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sktally._validate import check_page
+from sktally._words import number
 from sktally.exceptions import PageReadError, TallyError
 from sktally.pages import read_page
 from sktally.tables._csv import read_csv
@@ -65,13 +66,13 @@ class StationReport:
         """Say it in a line each; empty if everything fits."""
         double = [f"{key} ({', '.join(pages)})" for key, pages in self.double.items()]
         parts = {
-            "pages without a station": self.unmatched,
-            "stations with several pages": double,
-            "stations without a page": self.missing,
+            ("page", "without a station"): self.unmatched,
+            ("station", "with several pages"): double,
+            ("station", "without a page"): self.missing,
         }
         return "\n".join(
-            f"{len(names)} {what}: {_few(names)}"
-            for what, names in parts.items()
+            f"{number(len(names), what)} {fault}: {_few(names)}"
+            for (what, fault), names in parts.items()
             if names
         )
 
@@ -128,8 +129,8 @@ def join_stations(
     >>> joined["district"].fillna("?").tolist()
     ['N', '?']
     >>> print(report.text)
-    1 pages without a station: a/9.jpg
-    1 stations without a page: 8
+    1 page without a station: a/9.jpg
+    1 station without a page: 8
     """
     pages, report = match_stations(table[["file", "page"]], stations, table, by=by)
     joined = table.merge(pages, on=["file", "page"], how="left")

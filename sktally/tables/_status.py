@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from sktally._words import number
 from sktally.tables._records import Run
 from sktally.tables._sheets import reconciled_by, shown_reconciliation
 from sktally.tables._store import Store
 from sktally.tables._values import disagreements
 
-__all__ = ["store_status"]
+__all__ = ["store_status", "unread_pages"]
+
+_SHOWN = 5  # pages not read
 
 
 def store_status(store: Store) -> str:
@@ -51,10 +54,10 @@ def store_status(store: Store) -> str:
     if not lines:
         lines.append("nothing was read into it yet")
     ask = "SELECT purpose, COUNT(*) FROM edits GROUP BY 1 ORDER BY 1"
-    edits = ", ".join(f"{n} of purpose {purpose}" for purpose, n in store.ask(ask))
+    edits = ", ".join(f"{n:,} of purpose {purpose}" for purpose, n in store.ask(ask))
     lines.append(f"edits: {edits or 'none'}")
     links, end = store.end()
-    lines.append(f"chain: {links} links, ends with {end}")
+    lines.append(f"chain: {number(links, 'link')}, ends with {end}")
     return "\n".join(lines)
 
 
@@ -89,8 +92,9 @@ def _of_run(store: Store, run: Run) -> list[str]:
         f"run {run.id}: form {form['name']} ({form['sha256'][:12]}), model "
         f"{model.get('name', '')} ({model['sha256'][:12]})",
         f"  pages: {read} read, {doubtful} of them doubtful{others}, "
-        f"{gone} that could not be opened, {replaced} replaced since, {copies} copies "
-        "of pages",
+        f"{gone} that could not be opened, {replaced} replaced since, "
+        f"{number(copies, 'copy of a page', 'copies of pages')}",
+        *_first(unread_pages(store, run), "not read", "with status rejected or failed"),
         "  fields of pages read: "
         + (", ".join(f"{n} {status}" for status, n in fields.items()) or "none"),
     ]
@@ -100,6 +104,41 @@ def _of_run(store: Store, run: Run) -> list[str]:
     return lines + _reconciliations(store, run, read)
 
 
+def unread_pages(store: Store, run: Run) -> list[str]:
+    """Say of each page that was not read, and still lies there, why.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+    run : Run
+        Of which run.
+
+    Returns
+    -------
+    list of str
+        The name of the page and the reason, by name.
+    """
+    ask = (
+        "SELECT file, number, message FROM pages WHERE run = ? AND status != 'ok' "
+        "AND sha256 IN (SELECT sha256 FROM files) UNION ALL "
+        "SELECT file, number, message FROM unreadable WHERE run = ? ORDER BY 1, 2"
+    )
+    return [
+        message if message.startswith(file) else f"{file}: {message}"
+        for file, _, message in store.ask(ask, run.id, run.id)
+    ]
+
+
+def _first(told: list[str], what: str, where: str) -> list[str]:
+    """Return the first few lines, and where the rest is."""
+    lines = [f"    {what}: {line}" for line in told[:_SHOWN]]
+    if len(told) > _SHOWN:
+        more = f"{len(told) - _SHOWN:,} more"
+        lines.append(f"    ... and {more}: `sktally export` lists them {where}")
+    return lines
+
+
 def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
     """Say by which slips how many pages were reconciled, and what is shown."""
     shown, lines = shown_reconciliation(store, run), []
@@ -107,18 +146,18 @@ def _reconciliations(store: Store, run: Run, read: int) -> list[str]:
         "SELECT r.id, COUNT(s.id) FROM reconciliations r LEFT JOIN sheets s "
         "ON s.reconciliation = r.id WHERE r.run = ? GROUP BY r.id"
     )
-    for number, done in store.ask(ask, run.id):
-        content = reconciled_by(store, number)
+    for made, done in store.ask(ask, run.id):
+        content = reconciled_by(store, made)
         slips = ", ".join(
             f"{name} {share:.3g}"
             for name, share in content["slips"].items()
             if isinstance(share, int | float)
         )
         audited = content.get("audited")
-        learnt = "" if audited is None else f" (of {audited} audited sheets)"
+        learnt = "" if audited is None else f" (of {number(audited, 'audited sheet')})"
         lines.append(
-            f"  reconciliation {number}: {done} of {read} pages, slips {slips}{learnt}"
-            + ("; shown" if number == shown else "")
+            f"  reconciliation {made}: {done} of {number(read, 'page')}, "
+            f"slips {slips}{learnt}" + ("; shown" if made == shown else "")
         )
     return lines
 

@@ -81,7 +81,11 @@ def _typical(name: str, count: Floats, proba: Floats, voters: Floats | None) -> 
 def _voters(table: pd.DataFrame, registered: str, count: Floats) -> Floats:
     """Return the registered voters of each row."""
     voters = _numbers(table, registered)
-    _check_known(table, registered, np.isnan(voters), "the list of stations")
+    if np.isnan(voters).all():
+        _check_known(table, registered, np.isnan(voters), "the list of stations")
+    # a page whose station is not known has as many as others have
+    voters = np.where(np.isnan(voters), np.nanmean(voters), voters)
+    voters = np.where(table[registered].isna(), np.fmax(voters, count), voters)
     low = voters < count
     if low.any():
         raise TallyError(

@@ -160,7 +160,8 @@ def review_order(
     station_by : str, default="stem"
         Where a page says which station it is of: `by` of `join_stations`.
     registered : str, optional
-        Column of the registered voters of each page.
+        Column of the registered voters of each page; where it is missing, the mean of
+        the others is taken. A count of a store that is above it is as good as not read.
     weights : mapping of str to float, optional
         What a vote of each field is worth; fields not named are worth nothing. For the
         outcome name those who are close: ``{"second": 1, "third": 1}``. By default all
@@ -244,6 +245,8 @@ def review_order(
         table, report = join_stations(table, stations, by=station_by)
         if report.unmatched:
             warn(report.text.splitlines()[0])
+    if registered and registered in table and not isinstance(source, pd.DataFrame):
+        table = _possible(table, registered)
     names = sheet_keys(table)
     rows = doubts(table, names, registered, weights)
     groups = rows.groupby(names, sort=False, dropna=False)
@@ -271,6 +274,13 @@ def _table(
             "in `proba` and `expected_error`"
         )
     return source
+
+
+def _possible(table: pd.DataFrame, registered: str) -> pd.DataFrame:
+    """Leave counts missing that no station can have: they are misread."""
+    over = table["count"] > pd.to_numeric(table[registered], errors="coerce")
+    table.loc[over.fillna(False), ["count", "proba", "expected_error"]] = pd.NA
+    return table
 
 
 def _curve(pages: pd.DataFrame) -> pd.DataFrame:

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sktally._words import number
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
 from sktally.tables import Store
@@ -61,7 +62,7 @@ def _of_store(store: Store, calibrator: Any, slips: SumSlips | None) -> pd.DataF
                     error[i, j] = count_error(posterior, count)
         if n_apart:
             warn(
-                f"the sums of {n_apart} sheets leave too much to go through: their "
+                f"the sums of {number(n_apart, 'sheet')} leave too much to go through: "
                 "fields were taken each by itself"
             )
         at, field = np.nonzero(open_)

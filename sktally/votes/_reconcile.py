@@ -49,7 +49,7 @@ class ReconciledTallies:
     --------
     >>> from sktally import load_reader, make_tally_pages
     >>> from sktally.votes import reconcile_tallies
-    >>> made = make_tally_pages(2, form="example", random_state=0)
+    >>> made = make_tally_pages(2, form="example", random_state=1)
     >>> reader = load_reader("example")
     >>> read = reader[-1].predict_tallies(reader[:-1].transform(made.pages))
     >>> sheets = reconcile_tallies(read.digit_proba, made.form)
@@ -104,7 +104,7 @@ def reconcile_tallies(
     >>> import numpy as np
     >>> from sktally import TallyForm, make_tally_pages, load_reader
     >>> from sktally.votes import reconcile_tallies
-    >>> made = make_tally_pages(2, form="example", random_state=0)
+    >>> made = make_tally_pages(2, form="example", random_state=1)
     >>> reader = load_reader("example")
     >>> read = reader[-1].predict_tallies(reader[:-1].transform(made.pages))
     >>> sheets = reconcile_tallies(read.digit_proba, reader[0].form_)

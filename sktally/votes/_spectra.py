@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -13,6 +14,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 __all__ = ["Array", "Kernel", "Spectra", "added"]
 
 _NOISE = 1e-14  # of all that is summed up: what transforms may make of nothing
+_TOGETHER = 2**17  # points of transforms that are made at once
 _FEW_PAIRS = 2**12  # of counts, which are quicker to add up as they are
 
 Array = npt.NDArray[np.float64]
@@ -75,11 +77,14 @@ class Spectra:
 
     def tell(self, to: Iterable[int]) -> dict[int, Array]:
         """Return how well each count of some fields fits what the others said."""
-        others = dict(self._others({*to}))
-        longest = max(self.lengths[i] for i in others)
-        fits = irfft(np.stack([*others.values()]), self.size)[:, :longest]
-        fits = _without_noise(fits, 1.0) + self.rest
-        return {i: a[: self.lengths[i]] for i, a in zip(others, fits, strict=True)}
+        told: dict[int, Array] = {}
+        others = self._others({*to})
+        while some := dict(islice(others, max(1, _TOGETHER // self.size))):
+            longest = max(self.lengths[i] for i in some)
+            fits = irfft(np.stack([*some.values()]), self.size)[:, :longest]
+            fits = _without_noise(fits, 1.0) + self.rest
+            told |= {i: a[: self.lengths[i]] for i, a in zip(some, fits, strict=True)}
+        return told
 
     def _others(self, to: set[int]) -> Iterator[tuple[int, Spectrum]]:
         """Yield what all others say to each of some fields, one at a time."""

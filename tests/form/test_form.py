@@ -249,3 +249,41 @@ def test_anchors_that_fix_no_place_are_mistakes(tmp_path, centers, mistake):
     )
     with pytest.raises(FormError, match=mistake):
         load_form(path)
+
+
+def test_what_parts_say_of_each_other_is_told_with_the_mistakes_of_parts(tmp_path):
+    path = tmp_path / "form.toml"
+    path.write_text(
+        """
+        name = "f"
+        page = { width = 100, height = 100 }
+        [sums]
+        total = ["one", "twoo"]
+        [[fields]]
+        name = "one"
+        start = [10, 10]
+        box = [10, 10]
+        places = 12
+        [[fields]]
+        name = "two"
+        start = [10, 30]
+        [[fields]]
+        name = "total"
+        start = [10, 50]
+        box = [10, 10]
+        places = 3
+        """
+    )
+    with pytest.raises(FormError) as error:
+        TallyForm.from_toml(path)
+    message = str(error.value)
+    assert "fields[2]: missing box, places (or explicit `boxes`)" in message
+    assert "form: sums.total: no field 'twoo'; fields are one, two, total" in message
+    assert "form: field 'one', box 10: x 100..110" in message
+    assert message.startswith(f"{path}: 5 mistakes")  # of them three boxes
+    # a field without a name may be the one that is looked for
+    path.write_text(path.read_text().replace('name = "two"', ""))
+    with pytest.raises(FormError) as error:
+        TallyForm.from_toml(path)
+    assert "fields[2].name: missing" in str(error.value)
+    assert "twoo" not in str(error.value)

@@ -110,7 +110,7 @@ def test_page_on_which_boxes_were_measured_is_found(tmp_path, made):
 
 def test_pages_that_do_not_align_are_named(tmp_path, made):
     strange = make_tally_pages(1, form="indonesia-2024", random_state=0).pages[0]
-    with pytest.warns(TallyWarning, match="1 of 5 pages do not align.*: page 2$"):
+    with pytest.warns(TallyWarning, match="1 of 5 pages does not align.*: page 2$"):
         learn_form("example", [made.pages[0], strange, *made.pages[1:4]], out=tmp_path)
 
 

@@ -36,7 +36,7 @@ def test_by_a_pattern_with_stations_twice():
     assert joined["station"].isna().sum() == 2
     assert report.double == {"0017": ["x/tps_0017_a.jpg", "x/tps_0017_b.jpg"]}
     assert report.unmatched == ["x/other.jpg"] and report.missing == ["0019"]
-    assert "1 stations with several pages: 0017 (x/tps_0017_a.jpg, x" in report.text
+    assert "1 station with several pages: 0017 (x/tps_0017_a.jpg, x" in report.text
 
 
 def test_everything_fits():

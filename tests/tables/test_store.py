@@ -91,7 +91,7 @@ def test_another_name_of_the_same_file_is_no_copy(reader, scans, tmp_path, monke
     told = read_to_store(reader, [scans[0], "twin.png", scans[0].name], path)
     assert (told.before, told.copies) == (3, 1)
     with Store(path) as store:
-        assert "1 copies of pages" in store_status(store)
+        assert "1 copy of a page" in store_status(store)
 
 
 def test_another_reader_is_another_run(reader, scans, tmp_path):

@@ -86,10 +86,10 @@ def test_review_lists_pages_by_the_votes_that_a_look_mends(store, tmp_path):
     assert written["votes"].to_numpy() == pytest.approx(off[at], rel=0.15, abs=0.05)
     assert written["votes_per_hour"].is_monotonic_decreasing
     assert written["votes_left"].iloc[-1] == 0
-    assert result.stderr.startswith("sktally: 3 pages of 3, 0.0 hours: of ")
+    assert result.stderr.startswith("sktally: 3 of 3 pages, 2 minutes: of ")
     first = run("review", store, "--pages", 1, "--fields", "01,02")
     assert len(first.stdout.splitlines()) == 2
-    assert "sktally: 1 page of 3" in first.stderr
+    assert "sktally: 1 of 3 pages" in first.stderr
     assert run("review", store, "--votes-left", 1e9).stdout.count("\n") == 1
 
 

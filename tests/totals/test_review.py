@@ -219,7 +219,7 @@ def test_stations_are_joined_to_tables():
     stations = pd.DataFrame({"station": list("123"), "people": 500})
     plan = review_order(TABLE, stations=stations, registered="people")
     assert len(plan.pages) == 3
-    with pytest.warns(match="1 pages without a station: 3.jpg"):
+    with pytest.warns(match="1 page without a station: 3.jpg"):
         review_order(TABLE.drop(columns="voters"), stations=stations[:2])
 
 

@@ -270,7 +270,7 @@ def test_stations_that_do_not_fit_are_told(kit):
     table["file"] = table["file"].str.replace("scans/1", "other/0")
     stations = pd.DataFrame({"station": ["0", "5"], "district": ["N", "N"]})
     found, texts = told(vote_totals, table, stations=stations, by="district")
-    assert texts[0] == "1 pages without a station: scans/2.png"
+    assert texts[0] == "1 page without a station: scans/2.png"
     assert "may count twice" in texts[1] and "0 (scans/0.png, other/0.png)" in texts[1]
     assert "1 of 4 sheets have no district" in texts[2]
     assert found.table["district"].isna().sum() == 3
