@@ -22,6 +22,7 @@ from sklearn.model_selection import KFold
 from sklearn.utils import Bunch
 
 from sktally import CellNormalizer
+from sktally.votes._result import fold_cells
 
 _READ = ("counts", "boxes", "confidence", "digit_proba")
 
@@ -30,7 +31,8 @@ def read_out_of_fold(args, folder: Path | None, n_pages: int, epochs: int) -> Bu
     """Return `counts`, `boxes`, `confidence` and `digit_proba` as read, by page.
 
     Beside them `truth` and `true_boxes`, the `number` of each page and its `fold`, the
-    `fits` of its frames, and the `ink` of each cell, its mean. What the file --cache
+    `fits` of its frames, its `bubbles` (not heeded), and the `ink` of each cell, its
+    mean. What the file --cache
     holds is read, whatever it was made from; else it is written there.
     """
     if args.cache is not None and args.cache.exists():
@@ -58,6 +60,7 @@ def read_out_of_fold(args, folder: Path | None, n_pages: int, epochs: int) -> Bu
         number=np.array([int(str(name).split("_")[-1]) for name in tallies.names]),
         fold=fold,
         fits=tallies.fits,
+        bubbles=tallies.bubbles,
         ink=CellNormalizer().fit_transform(tallies.cells).mean(axis=(3, 4)),
     )
     for name in _READ:
@@ -71,6 +74,22 @@ def read_out_of_fold(args, folder: Path | None, n_pages: int, epochs: int) -> Bu
     if args.cache is not None:
         np.savez_compressed(args.cache, **found)
     return found
+
+
+def heeding_bubbles(read: Bunch) -> Bunch:
+    """Return the same readings as they are when bubbles are heeded."""
+    present = np.isfinite(read.digit_proba).all(axis=-1)
+    proba = read.digit_proba[present]
+    found = fold_cells(
+        proba.argmax(axis=1).astype(np.int8),
+        proba,
+        present,
+        blank_right="missing",
+        high_quality=0.9,
+        bubbles=read.bubbles,
+    )
+    heeded = {name: getattr(found, name) for name in _READ}
+    return Bunch(**{**read, **heeded, "boxes": found.boxes.astype(str)})
 
 
 def _read_fold(tallies, fit, test, views, epochs: int, seed: int):

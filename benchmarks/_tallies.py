@@ -22,6 +22,7 @@ from sklearn.utils import Bunch
 
 from sktally import TallyForm, load_form, make_tally_pages, read_page
 from sktally.cells import sample_cells
+from sktally.cells._bubbles import read_bubbles
 from sktally.pages._registration import form_quads
 from sktally.pages._snap import snap_fields
 
@@ -33,8 +34,9 @@ _REACH = 0.4  # box heights: how far a frame may lie from where the rectangle pu
 def load_tallies(folder: Path | None, n_pages: int, seed: int) -> Bunch:
     """Return cells, box strings and counts by page; made-up pages without a folder.
 
-    `fits` says how well printed frames fit, see `cut_cells`. Absent cells are 0
-    everywhere, and unlabelled or badly framed fields None and -1.
+    `fits` says how well printed frames fit, and `bubbles` how probable digits are by
+    the bubbles alone, see `cut_cells`. Absent cells are 0 everywhere, and unlabelled or
+    badly framed fields None and -1.
     """
     form = load_form(FORM)
     if folder is None:
@@ -58,8 +60,15 @@ def load_tallies(folder: Path | None, n_pages: int, seed: int) -> Bunch:
         delayed(cut_cells)(page, rectangle, turn == 180)
         for page, rectangle, turn in zip(pages, rectangles, turns)
     )
-    cells, fits = (np.stack(part) for part in zip(*cut))
-    return Bunch(cells=cells, boxes=boxes, counts=counts, names=names, fits=fits)
+    cells, fits, bubbles = (np.stack(part) for part in zip(*cut))
+    return Bunch(
+        cells=cells,
+        boxes=boxes,
+        counts=counts,
+        names=names,
+        fits=fits,
+        bubbles=bubbles,
+    )
 
 
 def _given(fields: pd.DataFrame, files: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -73,9 +82,10 @@ def _given(fields: pd.DataFrame, files: list[str]) -> tuple[np.ndarray, np.ndarr
 
 
 def cut_cells(page, rectangles: np.ndarray, upside_down: bool):
-    """Return cells ``(n_fields, n_places, height, width)`` of a page, and fits.
+    """Return cells ``(n_fields, n_places, height, width)``, fits and bubbles of a page.
 
     A fit of frames is the score of `snap_fields`; minus infinity without a rectangle.
+    Bubbles are looked for where all boxes together put them.
     """
     cv2.setNumThreads(1)
     form = load_form(FORM)
@@ -88,7 +98,8 @@ def cut_cells(page, rectangles: np.ndarray, upside_down: bool):
     quads = np.full((form.n_fields, form.n_places, 4, 2), np.nan)
     scores = np.full(form.n_fields, -np.inf)
     if not present.any():
-        return sample_cells(page, quads), scores
+        silent = np.full((*quads.shape[:2], 10), 0.1, np.float32)
+        return sample_cells(page, quads), scores, silent
     each = [np.arange(form.n_fields) == i for i in np.flatnonzero(present)]
     for margin, together in product(_MARGINS, [present, *each]):
         onto, _ = cv2.findHomography(
@@ -102,7 +113,11 @@ def cut_cells(page, rectangles: np.ndarray, upside_down: bool):
         where = np.flatnonzero(together)
         better = fit > scores[where]
         quads[where[better]], scores[where[better]] = moved[better], fit[better]
-    return sample_cells(page, quads), scores
+    at = np.isfinite(quads).all(axis=(2, 3))
+    onto, _ = cv2.findHomography(
+        form_quads(form)[at].reshape(-1, 2), quads[at].reshape(-1, 2)
+    )
+    return sample_cells(page, quads), scores, read_bubbles(page, form, onto, quads)
 
 
 def _on_form(form: TallyForm, margin: float) -> np.ndarray:

@@ -19,7 +19,7 @@ made = make_digit_cells(300, classes="0123456789", random_state=1)
 cells = pipeline[:-1].transform(made.images)
 
 # %%
-# The first layer: 64 filters of 3 x 3 pixels. Orange is where a filter wants ink, and
+# The first layer: filters of 3 x 3 pixels. Orange is where a filter wants ink, and
 # purple where it wants none: edges, corners and ends of strokes.
 FiltersDisplay.from_estimator(pipeline)
 

@@ -8,9 +8,10 @@ a class and what spoke against it. It needs ``pip install 'sktally[explain]'``.
 """
 
 # %%
-# Three ways to ask. Occlusion hides one square after the other. Integrated gradients
-# share out what cell and empty background differ by among the pixels. Grad-CAM asks
-# which maps of the last convolution speak for the class, and is coarse.
+# Four ways to ask. Occlusion hides one square after the other. Integrated gradients
+# share out what cell and empty background differ by among the pixels, and CAM, a class
+# activation map, among the places of a convolution. Grad-CAM weighs each map of the
+# last convolution as a whole, and is coarse.
 import matplotlib.pyplot as plt
 import numpy as np
 
@@ -20,7 +21,8 @@ from sktally.inspection import SaliencyDisplay
 pipeline = load_model("default")
 made = make_digit_cells(10, classes="0123456789", random_state=1)
 cells = pipeline[:-1].transform(made.images)
-shown = SaliencyDisplay.from_estimator(pipeline, cells, method="all", n_steps=32)
+methods = ["occlusion", "integrated-gradients", "cam", "grad-cam"]
+shown = SaliencyDisplay.from_estimator(pipeline, cells, method=methods, n_steps=32)
 
 # %%
 # Why *not* another digit? ``target`` asks for the evidence for a class that was not
@@ -37,8 +39,8 @@ SaliencyDisplay.from_estimator(
 # %%
 # Do maps show what the network used? Hide the tenth of the squares of 4 x 4 pixels that
 # a map puts first: the probability must fall further than where chance chooses.
-# Grad-CAM fails that, as networks with fully connected layers defeat it: see
-# ``benchmarks/saliency.py``, which does this with many cells.
+# Grad-CAM fails that, as networks with fully connected layers defeat it; so ``"all"``
+# leaves it out. ``benchmarks/saliency.py`` does this with many cells.
 classifier = pipeline[-1]
 labels = classifier.predict(cells)
 codes = np.searchsorted(classifier.classes_, labels)
@@ -57,7 +59,7 @@ def after_hiding(values):
 
 ways = {**shown.maps, "by chance": rng.random(cells.shape)}
 figure, axes = plt.subplots(
-    len(ways), len(cells), figsize=(9, 4.6), layout="constrained"
+    len(ways), len(cells), figsize=(9, 5.6), layout="constrained"
 )
 for row, (name, values) in zip(axes, ways.items(), strict=True):
     hidden, proba = after_hiding(values)
@@ -66,6 +68,6 @@ for row, (name, values) in zip(axes, ways.items(), strict=True):
         ax.imshow(image, cmap="gray_r", vmin=0, vmax=1)
         ax.set_title(f"{p:.2f}", fontsize=8)
         ax.set(xticks=[], yticks=[])
-    row[0].set_ylabel(name.replace("-", "\n"), fontsize=8, rotation=0, ha="right")
+    row[0].set_ylabel(name.replace("-gra", "\ngra"), fontsize=8, rotation=0, ha="right")
 figure.suptitle("What was read, with its most telling tenth hidden", fontsize=10)
 plt.show()

@@ -5,8 +5,16 @@
 centres and scales what the pen left.
 """
 
-from sktally.cells._crop import PageReport, TallyCropper
+from sktally.cells._bubbled import BubbledCells
+from sktally.cells._crop import TallyCropper
 from sktally.cells._normalize import CellNormalizer
+from sktally.cells._report import PageReport
 from sktally.cells._sample import sample_cells
 
-__all__ = ["CellNormalizer", "PageReport", "TallyCropper", "sample_cells"]
+__all__ = [
+    "BubbledCells",
+    "CellNormalizer",
+    "PageReport",
+    "TallyCropper",
+    "sample_cells",
+]

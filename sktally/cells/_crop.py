@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -17,48 +16,21 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_page, check_range
 from sktally.cells._as_pages import as_pages
+from sktally.cells._bubbled import with_bubbles
+from sktally.cells._bubbles import DIGITS, read_bubbles
+from sktally.cells._report import PageReport
 from sktally.cells._sample import sample_cells, sample_step
 from sktally.exceptions import FormError, RegistrationError, TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
 from sktally.pages import Registration, read_page, read_reduced, register_page
 
-__all__ = ["PageReport", "TallyCropper"]
+__all__ = ["TallyCropper"]
 
 # How many messages the one warning of a call spells out.
 _MESSAGES_SHOWN = 3
 # Pixels of a reduced page along a cell pixel: registration sees finer than cells show.
 # With less than the second, the form fills less of the page than expected.
 _STEP, _LEAST_STEP = 1.5, 1.35
-
-
-@dataclass(frozen=True)
-class PageReport:
-    """Record what became of one page in `TallyCropper.crop`.
-
-    Attributes
-    ----------
-    name : str
-        Path of the file as given, or ``"X[3]"`` for a page given as an array.
-    status : {"ok", "rejected", "failed"}
-        Cropped; read but the form was not found on it; not readable.
-    message : str
-        Why it was not cropped; empty for "ok".
-    registration : Registration or None
-        Where the form lies on the page; None unless "ok".
-    error : Exception or None
-        What was raised; None for "ok".
-
-    Examples
-    --------
-    >>> from sktally.cells import PageReport
-    >>> assert not PageReport("scan.jpg", "ok").message
-    """
-
-    name: str
-    status: str
-    message: str = ""
-    registration: Registration | None = None
-    error: Exception | None = None
 
 
 class TallyCropper(TransformerMixin, BaseEstimator):
@@ -181,7 +153,9 @@ class TallyCropper(TransformerMixin, BaseEstimator):
         Returns
         -------
         cells : ndarray of shape (n_tallies, n_fields, n_places, height, width)
-            uint8, dark ink on light paper; 0 everywhere where absent.
+            uint8, dark ink on light paper; 0 everywhere where absent. If the form has
+            bubbles, they carry what these say, as ``cells.bubbles`` of shape
+            (n_tallies, n_fields, n_places, 10).
 
         Raises
         ------
@@ -232,12 +206,19 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             (len(pages), form.n_fields, form.n_places, *self.cell_shape_),
             dtype=np.uint8,
         )
-        calls = zip(pages, names, cells, strict=True)
+        bubbles = None
+        if form.bubble_array() is not None:
+            shape = (*cells.shape[:3], DIGITS)
+            bubbles = np.full(shape, 1 / DIGITS, dtype=np.float32)
+        said = [None] * len(pages) if bubbles is None else bubbles
+        calls = zip(pages, names, cells, said, strict=True)
         if effective_n_jobs(self.n_jobs) == 1:
-            return cells, [self._crop_one(*call) for call in calls]
-        # threads fill one array, whatever backend joblib is told to use
-        parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
-        return cells, parallel(delayed(self._crop_one)(*call) for call in calls)
+            reports = [self._crop_one(*call) for call in calls]
+        else:
+            # threads fill one array, whatever backend joblib is told to use
+            parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
+            reports = parallel(delayed(self._crop_one)(*call) for call in calls)
+        return with_bubbles(cells, bubbles), reports
 
     def _check_params(self) -> None:
         check_range("cell_size", self.cell_size, 8, 512, integer=True)
@@ -252,9 +233,13 @@ class TallyCropper(TransformerMixin, BaseEstimator):
                 )
 
     def _crop_one(
-        self, page: str | PathLike | np.ndarray, name: str, out: np.ndarray
+        self,
+        page: str | PathLike | np.ndarray,
+        name: str,
+        out: np.ndarray,
+        bubbles: np.ndarray | None,
     ) -> PageReport:
-        """Fill the cells `out` of one page and report on it."""
+        """Fill the cells `out` and the `bubbles` of one page and report on it."""
         status = "failed"
         try:
             image, factor = self._open(page, name)
@@ -266,6 +251,9 @@ class TallyCropper(TransformerMixin, BaseEstimator):
             out[...] = sample_cells(
                 image, found.quads, cell_size=self.cell_shape_, margin=self.margin
             )
+            if bubbles is not None:
+                where = found.homography, found.quads
+                bubbles[...] = read_bubbles(image, self.form_, *where)
         except FormError:
             raise  # the form is at fault, not this page: all others would fail too
         except (TallyError, cv2.error, MemoryError) as error:

@@ -11,6 +11,7 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktally._validate import check_choice, check_range
+from sktally.cells._bubbled import BubbledCells, bubbles_of, with_bubbles
 from sktally.cells._steps import Steps, normalize_cells
 from sktally.exceptions import TallyError
 
@@ -182,7 +183,8 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
         images : ndarray of shape (..., size, size)
             float32 with the leading axes of `X`; ``(n_samples, size * size)`` for
             flat input. In 5-D input a cell that is 0 everywhere is absent and
-            becomes NaN, and no other does. A clean empty box is 0 everywhere.
+            becomes NaN, and no other does. A clean empty box is 0 everywhere. What
+            bubbles say of cells from TallyCropper is handed on.
 
         Raises
         ------
@@ -190,11 +192,12 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
             If `X` has another rank, is ragged, holds NaN or is not numeric.
         """
         check_is_fitted(self)
+        bubbles = bubbles_of(X)
         X = self._check_cells(X, reset=False)
         images = self._images(X)
         if self.scaling == "standard":
             images /= np.float32(self.sd_)
-        return images
+        return with_bubbles(images, bubbles)
 
     def _images(self, X: np.ndarray) -> np.ndarray:
         """Return images of checked `X`, not yet divided by the sd."""
@@ -247,6 +250,8 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
 
     def _check_cells(self, X: Any, *, reset: bool) -> np.ndarray:
         """Return `X` as a finite numeric array of a known layout, or raise."""
+        if isinstance(X, BubbledCells):
+            X = np.asarray(X)
         try:
             ndim = np.asarray(X).ndim
         except ValueError as error:

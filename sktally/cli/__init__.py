@@ -16,6 +16,7 @@ from sktally.cli import _report, _store, _totals
 from sktally.cli._common import (
     INTERRUPTED,
     NOT_ALL_READ,
+    SEED,
     check_stations,
     explain,
     joined,
@@ -57,6 +58,7 @@ def main() -> None:
 @click.option("--recursive", is_flag=True, help="Go into folders within folders.")
 @click.option(
     "--jobs",
+    type=click.IntRange(-512, 512),
     default=1,
     show_default=True,
     help="Processes (store) or threads (table) that crop pages; -1 for all cores.",
@@ -188,8 +190,14 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
 
 @main.command()
 @click.option("--out", default="sktally-demo", show_default=True, help="Folder made.")
-@click.option("--pages", default=20, show_default=True, help="Pages to make.")
-@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--pages",
+    type=click.IntRange(min=1),
+    default=20,
+    show_default=True,
+    help="Pages to make.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Random seed.")
 @explain
 def demo(out: str, pages: int, seed: int) -> None:
     """Make tally sheets of known counts and read them."""

@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from sktally.votes import DigitCalibrator
 
 __all__ = [
+    "COUNT",
     "INTERRUPTED",
+    "LEVEL",
     "NOT_ALL_READ",
+    "RUN",
+    "SEED",
+    "SIZE",
     "USAGE",
     "WRONG",
     "calibrator_option",
@@ -38,6 +43,13 @@ NOT_ALL_READ = 3
 USAGE = 2
 WRONG = 1
 INTERRUPTED = 130
+
+#: Ranges of numbers: click refuses all others in one manner, before anything is read.
+COUNT = click.IntRange(min=0)
+SIZE = click.FloatRange(min=0)
+LEVEL = click.FloatRange(min=0, max=1, min_open=True, max_open=True)
+RUN = click.IntRange(min=1)
+SEED = click.IntRange(min=0, max=2**32 - 1)
 
 
 calibrator_option = click.option(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import click
 
 from sktally.cli._common import (
+    COUNT,
+    RUN,
     calibrator_option,
     explain,
     listed,
@@ -31,14 +33,16 @@ __all__ = ["report"]
 @click.option("--fields", help="Parties, such as 01,02; by default all but sums.")
 @click.option("--registered", help="Column of the voters of a station, a bound.")
 @calibrator_option
-@click.option("--worst", default=12, show_default=True, help="Sheets to show.")
+@click.option(
+    "--worst", type=COUNT, default=12, show_default=True, help="Sheets to show."
+)
 @click.option("--no-images", is_flag=True, help="No pictures of sheets and boxes.")
 @click.option(
     "--no-intervals", is_flag=True, help="None of totals: quick, with many sheets."
 )
 @click.option("--scans", is_flag=True, help="Hash scans and models anew, as `verify`.")
 @click.option("--dated", is_flag=True, help="Write down when the report was made.")
-@click.option("--run", type=int, help="Which run; by default the last read in.")
+@click.option("--run", type=RUN, help="Which run; by default the last read in.")
 @explain
 def report(
     store: str,

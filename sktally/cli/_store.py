@@ -9,6 +9,7 @@ import click
 
 from sktally.cli._common import (
     INTERRUPTED,
+    RUN,
     WRONG,
     calibrator_option,
     explain,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sktally.votes import SumSlips
 
 _STORE = click.argument("store", type=click.Path())
-_RUN = click.option("--run", type=int, help="Which run; by default the last read in.")
+_RUN = click.option("--run", type=RUN, help="Which run; by default the last read in.")
 
 
 @click.command()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import click
 
 from sktally.cli._common import (
+    COUNT,
+    LEVEL,
+    SEED,
+    SIZE,
     calibrator_option,
     explain,
     listed,
@@ -30,11 +34,21 @@ __all__ = ["review", "totals"]
 )
 @click.option("--registered", help="Column of the voters of a station, a bound.")
 @calibrator_option
-@click.option("--draws", default=1000, show_default=True, help="Draws of each sheet.")
 @click.option(
-    "--confidence-level", default=0.95, show_default=True, help="Of the intervals."
+    "--draws",
+    type=click.IntRange(1, 10**6),
+    default=1000,
+    show_default=True,
+    help="Draws of each sheet.",
 )
-@click.option("--seed", default=0, show_default=True, help="Random seed.")
+@click.option(
+    "--confidence-level",
+    type=LEVEL,
+    default=0.95,
+    show_default=True,
+    help="Of the intervals.",
+)
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Random seed.")
 @click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
 @explain
 def totals(
@@ -88,14 +102,22 @@ def totals(
 @click.option("--registered", help="Column of the voters of a station.")
 @calibrator_option
 @click.option(
-    "--page-seconds", default=10.0, show_default=True, help="Work for a page, and"
+    "--page-seconds",
+    type=SIZE,
+    default=10.0,
+    show_default=True,
+    help="Work for a page, and",
 )
 @click.option(
-    "--field-seconds", default=4.0, show_default=True, help="for each of its fields."
+    "--field-seconds",
+    type=SIZE,
+    default=4.0,
+    show_default=True,
+    help="for each of its fields.",
 )
-@click.option("--pages", type=int, help="The first so many pages only.")
+@click.option("--pages", type=COUNT, help="The first so many pages only.")
 @click.option(
-    "--votes-left", type=float, help="Only until so few votes are expected wrong."
+    "--votes-left", type=SIZE, help="Only until so few votes are expected wrong."
 )
 @click.option("--out", help="Table: .csv, .parquet or .dta. Default: CSV on screen.")
 @explain
@@ -135,7 +157,7 @@ def review(
         field_seconds=field_seconds,
         calibrator=loaded_calibrator(calibrator),
     )
-    n = len(plan.pages) if pages is None else max(min(pages, len(plan.pages)), 0)
+    n = len(plan.pages) if pages is None else min(pages, len(plan.pages))
     if votes_left is not None:
         n = min(n, plan.stop_after(votes_left=votes_left))
     left = plan.curve["votes_left"].to_numpy()

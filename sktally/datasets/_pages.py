@@ -94,7 +94,8 @@ def make_tally_pages(
 
     Each page is printed from the description of the form, filled in by one synthetic
     writer with plausible counts, and then scanned or photographed. The truth is what
-    the writer wrote: where a clerk's sum is wrong, the wrong sum.
+    the writer wrote: where a clerk's sum is wrong, the wrong sum. Bubbles are filled as
+    the boxes are.
 
     Parameters
     ----------

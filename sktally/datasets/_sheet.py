@@ -28,6 +28,8 @@ from sktally.form import TallyField, TallyForm
 __all__ = ["Recipe", "draw_hand_and_damage", "fill_in", "take"]
 
 _FINER = 3  # handwriting is drawn this much larger, then reduced
+_FILLS_ZEROS = 0.85  # clerks who fill the bubble of 0 at a crossed or empty box
+_SIXTEEN = 16  # parts of a pixel in which OpenCV is told of places
 _SPILL = 0.6  # how far ink may leave its box, in box heights
 
 
@@ -76,6 +78,29 @@ def _write_field(
         np.maximum(part, small, out=part)
 
 
+def _fill_bubbles(
+    ink: np.ndarray,
+    boxes: list[str],
+    form: TallyForm,
+    scale: float,
+    rng: np.random.Generator,
+) -> None:
+    """Fill the bubble of each digit, and for most clerks that of 0 where none is."""
+    fills_zeros = rng.random() < _FILLS_ZEROS
+    for field, string in zip(form.fields, boxes, strict=True):
+        if field.bubbles is None:
+            continue
+        centers = field.bubbles.centers(field.rectangles)
+        for char, places in zip(string, centers, strict=True):
+            if char.isdigit() or fills_zeros:
+                center = np.array(places[int(char) if char.isdigit() else 0])
+                center += field.bubbles.radius * rng.normal(0, 0.08, 2)
+                radius = field.bubbles.radius * rng.uniform(0.85, 1.1) * scale
+                at = np.round((center * scale - 0.5) * _SIXTEEN).astype(int).tolist()
+                size = round(radius * _SIXTEEN)
+                cv2.circle(ink, at, size, 255, cv2.FILLED, cv2.LINE_AA, 4)
+
+
 def draw_hand_and_damage(
     recipe: Recipe, rng: np.random.Generator
 ) -> tuple[Writer, Damage]:
@@ -115,6 +140,7 @@ def fill_in(
     for field, count in zip(recipe.form.fields, counts.tolist(), strict=True):
         boxes.append(write_boxes(count, len(field.rectangles), habit, rng))
         _write_field(ink, boxes[-1], field, writer, recipe.scale, rng)
+    _fill_bubbles(ink, boxes, recipe.form, recipe.scale, rng.spawn(1)[0])
     if recipe.scribbles:
         draw_scribbles(ink, recipe.form, writer, recipe.scale, rng)
     # What print and ink let through multiplies.

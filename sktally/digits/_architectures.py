@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from sktally.digits._layers import ExactLinear, draw_weights
+from sktally.digits._layers import ExactLinear, SteppingConv2d, draw_weights
 
 __all__ = ["ResNet18", "VGG16"]
 
@@ -89,7 +89,7 @@ class _Residual(nn.Module):
         self.bn2 = nn.BatchNorm2d(count)
         self.downsample = None
         if stride > 1 or before != count:
-            shortcut = nn.Conv2d(before, count, 1, stride, bias=False)
+            shortcut = SteppingConv2d(before, count, 1, stride, bias=False)
             self.downsample = nn.Sequential(shortcut, nn.BatchNorm2d(count))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -24,6 +24,7 @@ from sktally.digits._layers import freeze
 from sktally.digits._sources import load_source, weights_of
 from sktally.digits._split import training_rows
 from sktally.digits._state import rebuild, restore, state_of
+from sktally.digits._teacher import make_teacher
 from sktally.digits._transfer import transfer
 from sktally.exceptions import TallyError
 
@@ -43,6 +44,8 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         freeze_layers=None,
         label_sets=None,
         validation_split=None,
+        teacher=None,
+        teacher_share=0.9,
     ):
         """Train the network.
 
@@ -70,6 +73,12 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
             which then only shapes the random validation part.
         validation_split : pair of int arrays, optional
             Indices to train on and to validate on, for histories and early stopping.
+        teacher : fitted CNNClassifier, optional
+            Distillation: learn to answer as it does, on the same augmented cells,
+            besides the labels. It must know the same classes and see cells of the same
+            size. The training loss in `history_` is then of both.
+        teacher_share : float, default=0.9
+            Of the teacher in the training loss, in [0, 1]; the rest is the labels'.
 
         Returns
         -------
@@ -90,7 +99,11 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         if label_sets is not None:
             targets = _input.check_label_sets(label_sets, self.classes, len(images))
         plan = self._plan(targets, train, sample_weight)
-        return self._train(images, targets, plan, valid, freeze_layers, seed, more)
+        teacher = make_teacher(teacher, teacher_share, self)
+        cells = (images, targets)
+        return self._train(
+            cells, plan, valid, freeze_layers, seed, more, False, teacher
+        )
 
     def partial_fit(self, X, y, *, classes=None, sample_weight=None):
         """Train for one epoch, on from where the last call stopped.
@@ -134,7 +147,8 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         images, targets = self._take(X, y, known, more)
         seed = self._seed(more)
         plan = self._plan(targets, np.arange(len(images)), sample_weight)
-        return self._train(images, targets, plan, None, None, seed, more, endless=True)
+        cells = (images, targets)
+        return self._train(cells, plan, None, None, seed, more, endless=True)
 
     def _take(self, X, y, classes, more):
         """Return images and class codes, and learn the data's shape unless `more`."""
@@ -169,7 +183,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
         return plan
 
     def _train(
-        self, images, targets, plan, valid, freeze_layers, seed, more, endless=False
+        self, cells, plan, valid, freeze_layers, seed, more, endless=False, teacher=None
     ):
         n_frozen = self.freeze_layers if freeze_layers is None else freeze_layers
         with seeded(seed, self.device_):
@@ -188,7 +202,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
             if more and endless:
                 net.go_on_from(self.net_)
             self.net_ = net
-            net.run(images, targets, plan, valid)
+            net.run(*cells, plan, valid, teacher)
         table = net.table()
         if more:
             table = pd.concat([self.history_, table], ignore_index=True)

@@ -16,6 +16,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from sktally.digits._layers import SteppingConv2d
+
 __all__ = ["can_run_block", "can_train_block", "run_block", "train_block"]
 
 _PIECE = 64  # images
@@ -35,7 +37,8 @@ def _is_known(x: torch.Tensor, pool: nn.Module) -> bool:
 def can_train_block(x: torch.Tensor, parts: list[nn.Module]) -> bool:
     """Tell whether `train_block` knows a convolution, perhaps a norm, and a pool."""
     trains = all(part.training for part in parts) and torch.is_grad_enabled()
-    return trains and _is_known(x, parts[-1])
+    steps_over = isinstance(parts[0], SteppingConv2d)
+    return trains and not steps_over and _is_known(x, parts[-1])
 
 
 def can_run_block(x: torch.Tensor, parts: list[nn.Module]) -> bool:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 __all__ = [
     "ExactLinear",
+    "SteppingConv2d",
     "draw_weights",
     "freeze",
     "hold_still",
@@ -112,3 +113,19 @@ class ExactLinear(nn.Linear):
             return functional.linear(
                 x.double(), self.weight.double(), self.bias.double()
             )
+
+
+class SteppingConv2d(nn.Conv2d):
+    """A convolution of 1 x 1 that steps over pixels, which are left out beforehand.
+
+    Given them, torch 2.13 on CPUs writes beside its memory in training: where channels
+    are last and few, oneDNN's gradient of such convolutions ends the process. What is
+    computed is the same.
+    """
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return images of a pixel for each step."""
+        (down, right), (top, left) = self.stride, self.padding
+        if top or left:
+            x = functional.pad(x, (left, left, top, top))
+        return functional.conv2d(x[:, :, ::down, ::right], self.weight, self.bias)

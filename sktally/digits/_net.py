@@ -140,6 +140,7 @@ class DigitNet(NeuralNet):
         self.patience = patience
         self.progress = progress
         self.valid_cells = None
+        self.teacher = None
         settings = {
             "criterion": LabelSetLoss,
             "iterator_train": CellBatches,
@@ -195,6 +196,8 @@ class DigitNet(NeuralNet):
         x = images_to_tensor(x.to(self.device), self.offset, self.scale)
         if self.augmentation is not None and module.training:
             x = _channels_last(self.augmentation(x))
+        if self.teacher is not None and module.training:
+            self.teacher.see(x, self.offset, self.scale)
         kind = torch.device(self.device).type
         with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
             logits = module(x)
@@ -212,11 +215,22 @@ class DigitNet(NeuralNet):
             )
         return step
 
-    def run(self, images, targets, balance, valid_rows=None) -> None:
+    def get_loss(self, y_pred, y_true, X=None, training=False):
+        """Return the loss of a batch; in training, a teacher has its share in it."""
+        loss = super().get_loss(y_pred, y_true, X=X, training=training)
+        if self.teacher is None or not training:
+            return loss
+        apart = self.teacher.each(y_pred)
+        if isinstance(y_true, (list, tuple)):
+            apart = apart * y_true[1].to(apart.device)
+        return torch.lerp(loss, apart.mean(), self.teacher.share)
+
+    def run(self, images, targets, balance, valid_rows=None, teacher=None) -> None:
         """Train from where the weights stand, validating on other rows.
 
-        Validation knows no weights.
+        Validation knows neither weights nor teacher.
         """
+        self.teacher = teacher
         train = CellDataset(
             images,
             targets,
@@ -232,7 +246,8 @@ class DigitNet(NeuralNet):
         except Stop:
             pass
         finally:
-            self.valid_cells = None  # a fitted net must not hold the data
+            # a fitted net must hold neither data nor teacher
+            self.valid_cells = self.teacher = None
             self.notify("on_train_end", X=train)
 
     def go_on_from(self, net: DigitNet) -> None:

@@ -13,7 +13,7 @@ from sktally.digits._block import (
     run_block,
     train_block,
 )
-from sktally.digits._layers import ExactLinear, draw_weights
+from sktally.digits._layers import ExactLinear, SteppingConv2d, draw_weights
 from sktally.digits._options import blocks_of, smallest_side
 
 __all__ = ["ByteDropout", "DigitNetwork", "Pool"]
@@ -203,8 +203,9 @@ class DigitNetwork(nn.Module):
         draw_weights(self, activation)
 
     def _add_block(self, i: int, channels: int, block, batch_norm: bool) -> None:
+        steps_over = block.kernel == 1 and block.stride > 1
         parts = {
-            "": nn.Conv2d(
+            "": (SteppingConv2d if steps_over else nn.Conv2d)(
                 channels,
                 block.filters,
                 block.kernel,

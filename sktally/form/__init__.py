@@ -9,12 +9,19 @@ from the top left corner of the page.
 """
 
 from sktally.form._form import TallyForm
-from sktally.form._parts import Anchor, PrintedMark, TallyField, TallyReference
+from sktally.form._parts import (
+    Anchor,
+    PrintedMark,
+    TallyBubbles,
+    TallyField,
+    TallyReference,
+)
 from sktally.form._shipped import list_forms, load_form
 
 __all__ = [
     "Anchor",
     "PrintedMark",
+    "TallyBubbles",
     "TallyField",
     "TallyForm",
     "TallyReference",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -138,6 +139,15 @@ class TallyForm(FormPart):
                         f"field {field.name!r}, box {i + 1}: x {x:g}..{x + w:g}, "
                         f"y {y:g}..{y + h:g} is not on the {width:g} x {height:g} page"
                     )
+            places = field.bubbles.centers(field.rectangles) if field.bubbles else []
+            for i, (x, y) in enumerate(chain(*places)):
+                if not (0 <= x <= width and 0 <= y <= height):
+                    found.append(
+                        f"field {field.name!r}, box {i // 10 + 1}: its bubble of "
+                        f"{i % 10} at {x:g}, {y:g} is not on the {width:g} x "
+                        f"{height:g} page"
+                    )
+                    break  # the others are off with it
         for anchor in self.anchors:
             ax, ay = anchor.center
             if not (0 <= ax <= width and 0 <= ay <= height):
@@ -177,6 +187,22 @@ class TallyForm(FormPart):
         the longest are padded on the left with NaN.
         """
         return _box_array(self.fields).copy()
+
+    def bubble_array(self) -> np.ndarray | None:
+        """Return where bubbles are, float64 ``(n_fields, n_places, 10, 3)``, or None.
+
+        One row a digit; the last axis is x, y of the centre and radius in form units.
+        NaN where a field has no bubbles or no such place; None where none has any.
+        """
+        if not any(field.bubbles for field in self.fields):
+            return None
+        found = np.full((self.n_fields, self.n_places, 10, 3), np.nan)
+        for row, field in zip(found, self.fields, strict=True):
+            if field.bubbles:
+                centers = field.bubbles.centers(field.rectangles)
+                row[-len(centers) :, :, :2] = centers
+                row[-len(centers) :, :, 2] = field.bubbles.radius
+        return found
 
     def fingerprint(self) -> str:
         """Return a SHA-256 hex digest of the description, file formatting aside."""

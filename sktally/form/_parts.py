@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
-__all__ = ["Anchor", "PrintedMark", "TallyField", "TallyReference"]
+__all__ = ["Anchor", "PrintedMark", "TallyBubbles", "TallyField", "TallyReference"]
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -79,6 +87,65 @@ class Anchor(FormPart):
         return self
 
 
+class TallyBubbles(FormPart):
+    """Describe the bubbles of a field: ten a box, of which the clerk fills one.
+
+    They say the count a second time, and far more plainly than handwriting does.
+
+    Parameters
+    ----------
+    start : tuple of float
+        x, y of the centre of the first bubble of the first box, in form units.
+    step : tuple of float or float
+        From one bubble of a box to the next, (dx, dy) or dy alone. From one box to
+        the next, bubbles are as far apart as the boxes.
+    radius : float
+        Of a bubble, to the middle of its printed line.
+    digits : str, default="0123456789"
+        What the bubbles of a box stand for, in order.
+
+    Examples
+    --------
+    >>> from sktally.form import TallyBubbles
+    >>> bubbles = TallyBubbles(start=(640, 140), step=24, radius=9)
+    >>> bubbles.centers([(620, 70, 40, 45)])[0][:2]
+    [(640.0, 140.0), (640.0, 164.0)]
+    """
+
+    start: Point
+    step: Point | Finite
+    radius: Positive
+    digits: str = "0123456789"
+
+    @model_validator(mode="after")
+    def _ten_apart(self) -> TallyBubbles:
+        if sorted(self.digits) != list("0123456789"):
+            raise ValueError(
+                f"bubbles: digits {self.digits!r} should hold each of 0123456789 once"
+            )
+        dx, dy = self._stride
+        if max(abs(dx), abs(dy)) < 2 * self.radius:
+            raise ValueError(
+                f"bubbles: with step {self.step} they overlap, as radius is "
+                f"{self.radius:g}; measure both between centres"
+            )
+        return self
+
+    @property
+    def _stride(self) -> Point:
+        return self.step if isinstance(self.step, tuple) else (0.0, self.step)
+
+    def centers(self, rectangles: Sequence[Rectangle]) -> list[list[Point]]:
+        """Return the centre of the bubble of each digit, 0 to 9, of each box."""
+        (x, y), (dx, dy) = self.start, self._stride
+        left, top = rectangles[0][:2]
+        order = [self.digits.index(digit) for digit in "0123456789"]
+        return [
+            [(x + bx - left + i * dx, y + by - top + i * dy) for i in order]
+            for bx, by, *_ in rectangles
+        ]
+
+
 class TallyField(FormPart):
     """Describe one handwritten number and the boxes of its digits.
 
@@ -103,6 +170,8 @@ class TallyField(FormPart):
         Line width of the printed box frames; 0 where nothing is printed.
     guide_dots : bool, default=False
         Whether seven-segment guide dots are printed inside the boxes.
+    bubbles : TallyBubbles, optional
+        Bubbles that say the count once more.
 
     Examples
     --------
@@ -121,6 +190,15 @@ class TallyField(FormPart):
     boxes: Annotated[tuple[Rectangle, ...], Field(max_length=12)] = ()
     frame: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     guide_dots: bool = False
+    bubbles: TallyBubbles | None = None
+
+    @model_serializer(mode="wrap")
+    def _only_what_is_there(self, as_dict: SerializerFunctionWrapHandler) -> Any:
+        # so that forms written before there were bubbles keep their fingerprint
+        content = as_dict(self)
+        if content.get("bubbles", 0) is None:
+            del content["bubbles"]
+        return content
 
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> TallyField:

@@ -130,13 +130,14 @@ class CellsDisplay:
         Parameters
         ----------
         order : {"label", "doubt"}, default="label"
-            By label, how many there are behind each, the least sure first where
-            probabilities are known; or all together, the least sure first, each with
-            its label and probability.
+            A row for each label, named with how many cells have it; or all cells
+            together, each with its label and probability. The least sure come first,
+            where probabilities are known.
         n_columns : int, default=12
             Cells in a row.
         n_rows : int, optional
-            Rows at most: for each label, 1 by default, or in all, then 5.
+            Rows at most: of each label, by default 1, or of cells in doubt, by
+            default 5.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new axes by default.
 

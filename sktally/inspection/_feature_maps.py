@@ -9,21 +9,21 @@ import numpy.typing as npt
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
-from sktally.inspection._mosaic import (
-    QUIET,
-    as_grey,
-    draw_cell,
-    draw_signed,
-    strength,
-    tile_axes,
-    trim,
-)
 from sktally.inspection._network import (
     cells_for,
     conv_layers,
     evidence,
     network_in,
     to_tensor,
+)
+from sktally.inspection._tiles import (
+    QUIET,
+    as_grey,
+    draw_cell,
+    draw_signed,
+    shortened,
+    strength,
+    tile_axes,
 )
 
 __all__ = ["FeatureMapsDisplay"]
@@ -119,7 +119,7 @@ class FeatureMapsDisplay:
         >>> ax = Figure().subplots()
         >>> shown = FeatureMapsDisplay.from_estimator(pipeline, cells[0], ax=ax)
         >>> {name: maps.shape for name, maps in shown.maps.items()}
-        {'conv1': (64, 28, 28), 'conv2': (96, 14, 14), 'conv3': (112, 7, 7)}
+        {'conv1': (24, 28, 28), 'conv2': (64, 14, 14), 'conv3': (112, 7, 7)}
         """
         classifier = network_in(estimator)
         image = _one_cell(classifier, cell)
@@ -162,7 +162,7 @@ class FeatureMapsDisplay:
         middle = max(rows, 3) / 2
         ink = as_grey(self.cell, self.background)
         ax.text(0.15, middle - 1.1, "cell", va="bottom", **QUIET)
-        draw_cell(ax, ink, 0.6, middle - 0.5, side=1.9)
+        draw_cell(ax, ink, 1.1, middle, side=1.9)
         for i, name in enumerate(names):
             self._draw_layer(ax, name, 2.4, 1.5 * i, max_maps)
         self._draw_classes(ax, 2.4 + columns + 0.3, max(rows, 3))
@@ -179,7 +179,7 @@ class FeatureMapsDisplay:
         ax.text(x + 0.04, y + 0.42, text, va="bottom", **QUIET)
         most = strength(maps[first])
         for j, k in enumerate(first):
-            draw_signed(ax, maps[k], x + j, y + 0.5, most)
+            draw_signed(ax, maps[k], x + j + 0.5, y + 1, most)
 
     def _draw_classes(self, ax: Any, x: float, height: float) -> None:
         order = np.argsort(-self.proba, kind="stable")[:5]
@@ -187,7 +187,9 @@ class FeatureMapsDisplay:
         for i, k in enumerate(order):
             y = height / 2 - 0.8 + 0.45 * i
             share = float(self.proba[k])
-            ax.text(x + 0.25, y, trim(self.classes[k], 6), va="center", ha="center")
+            ax.text(
+                x + 0.25, y, shortened(self.classes[k], 6), va="center", ha="center"
+            )
             ax.barh(y, share, height=0.3, left=x + 0.6, color="0.8" if i else "#d95f02")
             ax.text(x + 0.68, y, f"{share:.3f}", va="center", fontsize=8)
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sktally._validate import check_range
-from sktally.inspection._mosaic import QUIET, draw_signed, strength, tile_axes
 from sktally.inspection._network import layer_of, network_in
+from sktally.inspection._tiles import QUIET, draw_signed, strength, tile_axes
 
 __all__ = ["FiltersDisplay"]
 
@@ -66,8 +66,8 @@ class FiltersDisplay:
         layer : int or str, default=0
             Which convolution, by number (-1 for the last) or by name.
         max_filters, max_inputs : int, default=64, 16
-            Draw no more filters and maps of the layer before than the first so many;
-            of tables, no more filters than maps.
+            The first so many filters are drawn, and what these do with the first so
+            many maps of the layer before; of a table, no more filters than maps.
         ax : matplotlib.axes.Axes, optional
             Where to draw; new axes by default.
 
@@ -87,7 +87,7 @@ class FiltersDisplay:
         >>> from sktally.inspection import FiltersDisplay
         >>> ax = Figure().subplots()
         >>> FiltersDisplay.from_estimator(load_model("default"), ax=ax).filters.shape
-        (64, 1, 3, 3)
+        (24, 1, 3, 3)
         """
         classifier = network_in(estimator)
         name = layer_of(classifier, layer).name
@@ -127,7 +127,7 @@ class FiltersDisplay:
         ax = tile_axes(ax, columns, rows + 0.5)
         most = strength(shown)
         for x, y, tile in tiles:
-            draw_signed(ax, tile, x, y + 0.5, most)
+            draw_signed(ax, tile, x + 0.5, y + 1, most)
         self._title(ax, len(shown), n_filters, shown.shape[1], n_inputs, most)
         self.ax_, self.figure_ = ax, ax.figure
         return self

@@ -1,4 +1,4 @@
-"""What estimators are wrapped in: searches, frozen ones, pipelines, aggregators."""
+"""What estimators are wrapped in: searches, pipelines, aggregators, calibrators."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from sklearn.frozen import FrozenEstimator
+
+from sktally.exceptions import TallyError
 
 __all__ = ["held_by", "unwrapped"]
 
@@ -15,16 +17,38 @@ _DEEPEST = 10  # deeper than anybody nests
 
 
 def held_by(estimator: Any) -> Iterator[Any]:
-    """Yield an estimator and what it holds, from the outside in."""
+    """Yield an estimator and what it holds, from the outside in.
+
+    Raises
+    ------
+    TallyError
+        If it is calibrated, and holds a classifier for each fold.
+    """
     for _ in range(_DEEPEST):
         yield estimator
         if getattr(estimator, "steps", None):  # a Pipeline
             estimator = estimator.steps[-1][1]
             continue
+        if hasattr(estimator, "calibrated_classifiers_"):
+            estimator = _calibrated(estimator)
+            continue
         found = [name for name in _HOLDS if hasattr(estimator, name)]
         if not found:
             return
         estimator = getattr(estimator, found[0])
+
+
+def _calibrated(estimator: Any) -> Any:
+    """Return the one classifier that a CalibratedClassifierCV calibrated, or raise."""
+    folds = estimator.calibrated_classifiers_
+    if len(folds) > 1:
+        raise TallyError(
+            f"estimator: expected one classifier, got {type(estimator).__name__} with "
+            f"{len(folds)}, one for each fold; give one of them, such as "
+            "calibrated_classifiers_[0].estimator, or calibrate with ensemble=False, "
+            "or a FrozenEstimator"
+        )
+    return folds[0].estimator
 
 
 def unwrapped(estimator: Any) -> Any:

@@ -144,7 +144,7 @@ class MisreadDisplay:
     ) -> MisreadDisplay:
         """Draw the gallery.
 
-        Where nothing was misread, which is no mistake, the figure says so.
+        Where nothing was misread, the figure says so.
 
         Parameters
         ----------

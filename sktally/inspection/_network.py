@@ -25,6 +25,7 @@ __all__ = [
     "evidence",
     "layer_of",
     "network_in",
+    "reach_of",
     "to_tensor",
 ]
 
@@ -167,3 +168,31 @@ def layer_of(classifier: Any, layer: int | str) -> Layer:
         f"for the last), or one of {', '.join(repr(x.name) for x in layers)}, got "
         f"{layer!r}"
     )
+
+
+def reach_of(
+    classifier: Any, layer: int | str, axis: int
+) -> tuple[float, float] | None:
+    """Return where the map of a convolution begins on the image, and a place's side.
+
+    In pixels of what the first convolution sees, along rows (0) or columns (1); None
+    of a network that is not a `DigitNetwork`, whose maps fill the image.
+    """
+    from sktally.digits import DigitNetwork
+
+    module = classifier.net_.module_
+    if not isinstance(module, DigitNetwork):
+        return None
+    name = layer_of(classifier, layer).name
+    start, unit = 0.0, 1.0
+    for step in module.steps:
+        conv, pool = (module.get_submodule(part) for part in (step[0], step[-1]))
+        size, stride = conv.kernel_size[axis], conv.stride[axis]
+        start += unit * ((size - stride) / 2 - conv.padding[axis])
+        unit *= stride
+        if step[0] == name:
+            break
+        if pool.kind is not None:
+            start += unit * (pool.size - pool.stride) / 2
+            unit *= pool.stride
+    return start, unit

@@ -26,7 +26,7 @@ class ReadRateDisplay:
     read_rate : AccuracyInterval, optional
         Where the contract stands, with its interval.
     error_bound : float, optional
-        At most so many of the accepted are wrong there.
+        Share of the accepted that is wrong there at most.
     name : str, optional
         For the legend.
 

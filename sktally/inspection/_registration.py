@@ -175,7 +175,7 @@ class RegistrationDisplay:
         PageReadError
             If the page cannot be read.
         TallyError
-            If the estimator is something else.
+            If `estimator` is neither of these.
         """
         estimator = unwrapped(estimator)
         steps = [step for _, step in getattr(estimator, "steps", [("", estimator)])]

@@ -20,7 +20,7 @@ _FINEST = 1e-9  # as near to 0 and 1 as a logit scale shows
 
 
 class ReliabilityDisplay:
-    """Share of right counts against the probability that was said, in bins.
+    """Share of right counts against the probability stated, in bins.
 
     On the diagonal probabilities are true. Below it the reader is too sure of itself,
     above it not sure enough.
@@ -30,7 +30,7 @@ class ReliabilityDisplay:
     curve : DataFrame
         From `reliability_curve`.
     scores : DataFrame, optional
-        From `calibration_scores`; its first row is told in the legend.
+        From `calibration_scores`; the legend tells its first row.
     name : str, optional
         What it is of, for the legend.
 
@@ -185,7 +185,7 @@ class ReliabilityDisplay:
         Raises
         ------
         TallyError
-            If the scale is another.
+            If `scale` is neither.
         """
         check_choice("scale", scale, ("linear", "logit"))
         ax = axes_of(ax, figsize=(5.2, 5.2))

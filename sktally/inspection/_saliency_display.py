@@ -10,17 +10,17 @@ import numpy.typing as npt
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
-from sktally.inspection._mosaic import (
+from sktally.inspection._network import cells_for, network_in
+from sktally.inspection._saliency import METHODS, saliency, target_codes
+from sktally.inspection._tiles import (
     QUIET,
     as_grey,
     draw_cell,
     draw_signed,
+    shortened,
     strength,
     tile_axes,
-    trim,
 )
-from sktally.inspection._network import cells_for, network_in
-from sktally.inspection._saliency import METHODS, saliency, target_codes
 
 __all__ = ["SaliencyDisplay"]
 
@@ -88,7 +88,7 @@ class SaliencyDisplay:
             Cells as the network is given them, 1 to 40.
         method : str or sequence of str, default="occlusion"
             One or several methods of `saliency`, a row of maps for each; "all" for
-            all of them.
+            all but Grad-CAM, which networks with fully connected layers defeat.
         target : label or array-like ``(n,)``, optional
             The class to explain, or one for each cell; by default the most probable.
         ax : matplotlib.axes.Axes, optional
@@ -115,16 +115,16 @@ class SaliencyDisplay:
         >>> pipeline = load_model("default")
         >>> cells = pipeline[:-1].transform(make_digit_cells(3, random_state=0).images)
         >>> shown = SaliencyDisplay.from_estimator(
-        ...     pipeline, cells, method="grad-cam", ax=Figure().subplots()
+        ...     pipeline, cells, stride=4, ax=Figure().subplots()
         ... )
-        >>> shown.maps["grad-cam"].shape
+        >>> shown.maps["occlusion"].shape
         (3, 28, 28)
         """
         classifier = network_in(estimator)
         cells = cells_for(classifier, X)
         check_range("number of cells in X", len(cells), 1, 40, integer=True)
         if isinstance(method, str):
-            methods: Sequence[str] = METHODS if method == "all" else [method]
+            methods: Sequence[str] = METHODS[:-1] if method == "all" else [method]
         else:
             methods = list(method) if np.iterable(method) else []
         if not methods:
@@ -158,8 +158,9 @@ class SaliencyDisplay:
 
         Notes
         -----
-        Orange speaks for the class and purple against it, each map as far as its
-        strongest hundredth of pixels; a thin line is the outline of the ink.
+        Orange speaks for the class and purple against it. Each map has a scale of its
+        own, darkest from its strongest hundredth of pixels on. A thin line is the
+        outline of the ink.
         """
         n = len(self.cells)
         rows = 1 + len(self.maps)
@@ -168,30 +169,26 @@ class SaliencyDisplay:
             words = name.replace("-", "\n", 1) if name != "grad-cam" else name
             ax.text(1.42, row + 1.02, words, va="center", ha="right", **QUIET)
         for i, (cell, label) in enumerate(zip(self.cells, self.labels, strict=True)):
-            x = 1.5 + i
-            text = f"{trim(label, 8)}  {self.proba[i]:.3f}"
-            ax.text(x + 0.5, 0.3, text, ha="center", va="center", fontsize=8)
+            x = 2 + i
+            text = f"{shortened(label, 8)}  {self.proba[i]:.3f}"
+            ax.text(x, 0.3, text, ha="center", va="center", fontsize=8)
             ink = as_grey(cell, self.background)
-            draw_cell(ax, ink, x, 0.52)
+            draw_cell(ax, ink, x, 1.02)
             for row, maps in enumerate(self.maps.values(), 1):
                 most = float(np.quantile(np.abs(maps[i]), 0.99)) or strength(maps[i])
-                draw_signed(ax, maps[i], x, row + 0.52, most)
-                _outline(ax, ink, x, row + 0.52)
+                extent = draw_signed(ax, maps[i], x, row + 1.02, most)
+                _outline(ax, ink, extent)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
-def _outline(ax: Any, ink: npt.NDArray[np.float64], x: float, y: float) -> None:
-    """Draw where ink begins, over a tile of the default side."""
+def _outline(
+    ax: Any, ink: npt.NDArray[np.float64], extent: tuple[float, float, float, float]
+) -> None:
+    """Draw where ink begins, over a tile."""
     if ink.max() - ink.min() < 0.5 or min(ink.shape) < 2:
         return
-    height, width = ink.shape
-    long = max(height, width)
-    unit = 0.92 / long
-    left, top = x + (1 - unit * width) / 2, y + (1 - unit * height) / 2
-    columns = left + unit * (np.arange(width) + 0.5)
-    lines = top + unit * (np.arange(height) + 0.5)
-    limits = ax.get_xlim(), ax.get_ylim()
-    ax.contour(columns, lines, ink, [0.5], colors="0.25", linewidths=0.6)
-    ax.set_xlim(*limits[0])
-    ax.set_ylim(*limits[1])
+    limits = ax.axis()
+    lines = {"colors": "0.25", "linewidths": 0.6, "zorder": 3}
+    ax.contour(ink, [0.5], extent=extent, origin="upper", **lines)
+    ax.axis(limits)

@@ -117,8 +117,8 @@ class StressDisplay:
 
         Notes
         -----
-        What is shaded is confidence without ground. The band is the interval of the
-        accuracy. Amounts stand at equal distances.
+        Where confidence is above accuracy, the gap is shaded: nothing bears it out. The
+        band is the interval of the accuracy. Amounts stand at equal distances.
         """
         names = list(dict.fromkeys(self.curves["change"]))
         axes = self._axes(axes, len(names))

@@ -78,7 +78,8 @@ class VoteShareDisplay:
         Raises
         ------
         TallyError
-            If the table is another, or has several groups and `group` names none.
+            If `table` is not one of these, or has several groups and `group` names
+            none.
 
         Examples
         --------
@@ -185,16 +186,16 @@ class PerTallyDisplay:
         Examples
         --------
         >>> import pandas as pd
+        >>> from matplotlib.figure import Figure
+        >>> from sktally.inspection import PerTallyDisplay
         >>> from sktally.totals import compare_tallies
         >>> table = pd.DataFrame({"file": ["a.png", "b.png", "c.png"], "page": 1})
         >>> table["field"], table["count"] = "x", [60, 11, 31]
         >>> official = table.rename(columns={"count": "official"}).drop(columns="page")
         >>> compared = compare_tallies(table, official, random_state=0)
-        >>> display = PerTallyDisplay.from_table(compared)
-        >>> display.ax_.get_xlabel()
+        >>> ax = Figure().subplots()
+        >>> PerTallyDisplay.from_table(compared, ax=ax).ax_.get_xlabel()
         'official count of the sheet'
-        >>> import matplotlib.pyplot as plt
-        >>> plt.close(display.figure_)
         """
         return cls(comparison).plot(ax=ax)
 

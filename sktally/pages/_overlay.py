@@ -16,7 +16,12 @@ import numpy as np
 from sktally._validate import check_page
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
-from sktally.pages._registration import AnchorHit, Registration, apply_homography
+from sktally.pages._registration import (
+    AnchorHit,
+    Registration,
+    apply_homography,
+    field_shifts,
+)
 
 __all__ = ["ADVICE", "draw_registration", "write_picture"]
 
@@ -36,7 +41,7 @@ def draw_registration(
     texts: list[str] | None = None,
     width: int = 1000,
 ) -> np.ndarray:
-    """Draw the boxes, anchors and scores of a registration on its page.
+    """Draw the boxes, bubbles, anchors and scores of a registration on its page.
 
     Parameters
     ----------
@@ -76,6 +81,7 @@ def draw_registration(
     hits: tuple[AnchorHit, ...] = getattr(error, "anchors", ())
     if registration is not None:
         hits = registration.anchors
+        _draw_bubbles(canvas, form, registration, scale)
         _draw_fields(canvas, form, registration, scale, texts)
     _draw_anchors(canvas, hits, scale)
     if registration is not None:
@@ -156,6 +162,22 @@ def _draw_fields(
         if np.delete(covered, i).any():  # rows close together: beside, not above
             origin = (max(2, round(x) - length - 6), round((y + bottom + height) / 2))
         _write(canvas, label, origin, _BOX)
+
+
+def _draw_bubbles(
+    canvas: np.ndarray, form: TallyForm, found: Registration, scale: float
+) -> None:
+    places = form.bubble_array()
+    if places is None:
+        return
+    turns = np.arange(16) * np.pi / 8
+    ring = np.c_[np.cos(turns), np.sin(turns)]
+    shifts = field_shifts(form, found.homography, found.quads)
+    for field, shift in zip(places, shifts, strict=True):
+        for bubble in field[np.isfinite(field[..., 0])]:
+            around = bubble[:2] + bubble[2] * ring
+            points = apply_homography(found.homography, around) + shift
+            _polygon(canvas, points, scale, _BOX)
 
 
 def _draw_anchors(

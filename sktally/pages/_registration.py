@@ -12,7 +12,14 @@ import numpy as np
 
 from sktally.form import TallyForm
 
-__all__ = ["AnchorHit", "Registration", "apply_homography", "form_quads", "turn_page"]
+__all__ = [
+    "AnchorHit",
+    "Registration",
+    "apply_homography",
+    "field_shifts",
+    "form_quads",
+    "turn_page",
+]
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,31 @@ def form_quads(form: TallyForm) -> np.ndarray:
     boxes = form.box_array()[..., None, :]
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     return boxes[..., :2] + boxes[..., 2:] * corners
+
+
+def field_shifts(
+    form: TallyForm, homography: np.ndarray, quads: np.ndarray
+) -> np.ndarray:
+    """Return how far the boxes of each field are off their mapped places.
+
+    Parameters
+    ----------
+    form : TallyForm
+        The form.
+    homography : ndarray of shape (3, 3)
+        From form units to pixels of the page.
+    quads : ndarray of shape (n_fields, n_places, 4, 2)
+        Corners of the boxes on the page, NaN for padding.
+
+    Returns
+    -------
+    ndarray of shape (n_fields, 2)
+        In pixels, x and y; NaN for a field without any box on the page.
+    """
+    off = quads - apply_homography(homography, form_quads(form))
+    known = np.isfinite(off)
+    total, n = np.where(known, off, 0).sum(axis=(1, 2)), known.sum(axis=(1, 2))
+    return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
 
 
 def turn_page(page: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:

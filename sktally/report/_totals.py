@@ -87,6 +87,7 @@ def find_totals(
     if not intervals:
         parts = [part[_COLUMNS] for part in store_parts(store, run)]
         source, how["form"] = pd.concat(parts, ignore_index=True), form_of(run)
+        how["n_draws"] = 0
     found: VoteTotals
     groups: pd.DataFrame | None = None
     with warnings.catch_warnings(record=True) as caught:

@@ -26,14 +26,13 @@ def percent(share: float, digits: int = 1) -> str:
     """
     least = 10.0**-digits
     value = 100 * float(share)
+    text = f"{value:.{digits}f}"
     if value in (0, 100):
         text = f"{value:.0f}"
-    elif value < least / 2:
+    elif float(text) == 0:
         text = f"under {least:.{digits}f}"
-    elif value > 100 - least / 2:
+    elif float(text) == 100:
         text = f"over {100 - least:.{digits}f}"
-    else:
-        text = f"{value:.{digits}f}"
     return f"{text}\u00a0%"
 
 

@@ -109,7 +109,8 @@ def page_rows(
         count, status = int(read.counts[i, j]), str(read.status[i, j])
         # On a page that was located, a field without all its cells.
         status = "failed" if status == "unread" else status
-        texts = (_why(status, read.boxes[i, j]), *broken.get(name, ()))
+        said = read.handwriting[i, j], read.bubbles[i, j]
+        texts = (_why(status, read.boxes[i, j], *said), *broken.get(name, ()))
         yield {
             "field": name,
             "boxes": read.boxes[i, j],
@@ -121,14 +122,25 @@ def page_rows(
         }
 
 
-def _why(status: str, boxes: str) -> str:
+def _why(status: str, boxes: str, handwriting: str, bubbles: str) -> str:
     if status == "failed":
         return "a box of this field lies outside the page; look at the page"
+    if status == "ambiguous" and _differ(handwriting, bubbles):
+        return (
+            f"the boxes look like {handwriting!r} but the bubbles say {bubbles!r}; "
+            "look at the page"
+        )
     if status == "ambiguous" and not any(box.isdigit() for box in boxes):
         return f"no digit and an empty last box in {boxes!r}; look at the page"
     if status == "ambiguous":
         return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
     return ""
+
+
+def _differ(handwriting: str, bubbles: str) -> bool:
+    """Tell whether bubbles say another digit than the boxes; empty ones say nothing."""
+    digits = handwriting.replace("x", "0").replace("_", "0")
+    return any(b not in ("_", d) for d, b in zip(digits, bubbles, strict=bool(bubbles)))
 
 
 def _broken_sums(form: TallyForm, counts: np.ndarray) -> dict[str, list[str]]:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sktally.cells import PageReport
+from sktally.cells._bubbled import join_cells
 from sktally.exceptions import TallyError
 from sktally.tables._process import Cropped, Process, Task, crop
 from sktally.tables._records import PageRecord
@@ -167,7 +168,7 @@ class Workers:
                 "a lot failed, its pages are cropped one by one", exc_info=True
             )
         single = [self._one(record) for record in lot]
-        cells = np.concatenate([cells for cells, _ in single])
+        cells = join_cells([cells for cells, _ in single])
         return lot, cells, [reports[0] for _, reports in single]
 
     def _one(self, record: PageRecord) -> Cropped:
@@ -197,7 +198,7 @@ class Workers:
             if len(lot) == 1:
                 return self._nothing(lot[0], unexpected(error))
         single = [self._crop_here([record]) for record in lot]
-        cells = np.concatenate([cells for cells, _ in single])
+        cells = join_cells([cells for cells, _ in single])
         return cells, [reports[0] for _, reports in single]
 
     def _nothing(self, record: PageRecord, why: str) -> Cropped:

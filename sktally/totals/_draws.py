@@ -18,8 +18,8 @@ from sktally.datasets._random import RandomState, as_generator
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm, load_form
 from sktally.votes import CLASSES, CountPosterior, SumSlips
+from sktally.votes._alone import alone_of_sheet
 from sktally.votes._readings import draw_readings, pick_counts
-from sktally.votes._reconcile import alone_of
 
 __all__ = ["Drawer", "draw_counts", "sum_draws"]
 
@@ -75,10 +75,11 @@ class Drawer:
         counts : ndarray of int64, shape (n_draws, n_fields)
             -1 where nothing is known of a field and no sum says more.
         """
-        alone = [
-            self._alone(None if proba is None else proba[j], int(count))
-            for j, count in enumerate(known)
-        ]
+        alone: list[CountPosterior | None] = [None] * len(known)
+        if proba is not None:
+            alone = alone_of_sheet(proba, self.form.blank_right)
+        for j in np.flatnonzero(known >= 0).tolist():
+            alone[j] = CountPosterior(known[j : j + 1], np.ones(1))
         counts = np.full((self.n_draws, len(known)), -1, np.int64)
         if self.form.sums and any(p is not None for p in alone):
             try:
@@ -93,15 +94,6 @@ class Drawer:
             if posterior is not None:
                 counts[:, j] = pick_counts(posterior, self.n_draws, self.rng)
         return counts
-
-    def _alone(
-        self, boxes: npt.NDArray[np.float64] | None, count: int
-    ) -> CountPosterior | None:
-        if count >= 0:
-            return CountPosterior(np.array([count]), np.ones(1))
-        if boxes is None:
-            return None
-        return alone_of(np.asarray(boxes, np.float64), self.form.blank_right)
 
     def _together(self, alone: Sequence[CountPosterior | None]) -> Counts:
         return draw_readings(

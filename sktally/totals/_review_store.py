@@ -22,8 +22,8 @@ from sktally.totals._groups import warn
 from sktally.totals._proba import store_proba
 from sktally.totals._sheets import open_sheets
 from sktally.votes import CountPosterior, SumSlips, read_jointly
+from sktally.votes._alone import alone_of_sheet
 from sktally.votes._calibrate import check_calibrator
-from sktally.votes._reconcile import alone_of
 
 __all__ = ["undecided"]
 
@@ -91,12 +91,11 @@ def _posteriors(
     slips: SumSlips | None,
 ) -> tuple[list[CountPosterior | None], bool]:
     """Return what each field may be, and False if sums could not be heeded."""
-    boxes = np.asarray(proba, np.float64)
     alone = [
-        alone_of(field, form.blank_right)
-        if count < 0
-        else CountPosterior(np.array([count]), np.ones(1))
-        for field, count in zip(boxes, known, strict=True)
+        own if count < 0 else CountPosterior(np.array([count]), np.ones(1))
+        for own, count in zip(
+            alone_of_sheet(proba, form.blank_right), known, strict=True
+        )
     ]
     if not form.sums or not any(alone):
         return alone, True

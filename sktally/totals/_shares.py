@@ -99,7 +99,7 @@ def vote_totals(
     slips : SumSlips, optional
         How often sums are off as written, for forms with sums.
     n_draws : int, default=1000
-        Draws from which the intervals are made.
+        Draws from which the intervals are made; 0 for none.
     confidence_level : float, default=0.95
         Coverage of the intervals.
     random_state : int, RandomState, Generator or None, default=None
@@ -124,8 +124,9 @@ def vote_totals(
     Warns
     -----
     TallyWarning
-        If groups rest on a single sheet, sheets have more votes than voters, stations
-        have several sheets or sheets none, sheets of low quality are left out, or the
+        If an exported table comes without probabilities and so has no intervals, groups
+        rest on a single sheet, sheets have more votes than voters, stations have
+        several sheets or sheets none, sheets of low quality are left out, or the
         calibrator had no errors to learn from.
 
     See Also
@@ -167,7 +168,7 @@ def vote_totals(
     """
     by = [by] if isinstance(by, str) else list(by or ())
     check_range("confidence_level", confidence_level, 0, 1)
-    check_range("n_draws", n_draws, 1, MOST_DRAWS, integer=True)
+    check_range("n_draws", n_draws, 0, MOST_DRAWS, integer=True)
     check_calibrator(calibrator)
     with open_sheets(
         source, form=form, digit_proba=digit_proba, counts=counts, run=run
@@ -192,7 +193,14 @@ def vote_totals(
                 "sheets; column status says why"
             )
         draws = None
-        if sheets.proba is not None and sheets.form is not None:
+        exported = isinstance(source, pd.DataFrame) and "final" in source
+        if n_draws and sheets.proba is None and exported:
+            warn(
+                "a table that was exported does not hold the probabilities of boxes, "
+                "so there are no intervals; pass the store, or form and digit_proba, "
+                "or n_draws=0 where none are wanted"
+            )
+        if n_draws and sheets.proba is not None and sheets.form is not None:
             drawer = Drawer(sheets.form, n_draws, as_generator(random_state), slips)
             draws = _drawn(sheets, drawer, columns, grouped, calibrator)
     found = _summed(sheets, columns, grouped, draws, confidence_level)

@@ -18,6 +18,7 @@ from sklearn.utils.metadata_routing import (
 )
 
 from sktally._validate import check_choice, check_range
+from sktally.cells._bubbled import bubbles_of
 from sktally.votes._cells import check_cells, read_cells
 from sktally.votes._confidence import HIGH_QUALITY
 from sktally.votes._decode import BLANK_RIGHT, CLASSES
@@ -54,6 +55,9 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
     place_prior : bool, default=False
         Whether to weigh the probabilities of a cell by how often each class stood at
         its place in `fit`, relative to all places; see Notes.
+    bubbles : bool, default=True
+        Whether to heed the bubbles beside the boxes, where the form has any and the
+        classifier has `predict_proba`; see Notes.
     validation_fraction : float or None, default=None
         Share of the pages, not of the cells, held out in `fit` when the classifier
         stops early. None takes the classifier's own, or 0.1.
@@ -103,6 +107,10 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
     is learnt from the pages fitted on; where others may hold larger counts, leave it
     out. The classifier must have seen classes about as often as they occur.
 
+    *Bubbles* say the same as the digits, another way, so probabilities are multiplied;
+    crossed and empty boxes go with the bubble of 0. Where box and bubbles each rule the
+    other out, the status is "ambiguous". See `sktally.cells.BubbledCells`.
+
     *Without predict_proba* (LinearSVC, SVC) counts come from `predict` and confidences
     are NaN, unless wrapped in `sklearn.calibration.CalibratedClassifierCV`.
 
@@ -137,7 +145,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
     0.91
     """
 
-    _since_format_1 = ("place_prior",)
+    _since_format_1 = ("place_prior", "bubbles")
 
     def __init__(
         self,
@@ -146,6 +154,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         blank_right: str = "missing",
         high_quality: float = HIGH_QUALITY,
         place_prior: bool = False,
+        bubbles: bool = True,
         validation_fraction: float | None = None,
         random_state: Any = None,
     ) -> None:
@@ -153,6 +162,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         self.blank_right = blank_right
         self.high_quality = high_quality
         self.place_prior = place_prior
+        self.bubbles = bubbles
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
@@ -259,6 +269,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
             ~absent,
             blank_right=self.blank_right,
             high_quality=self.high_quality,
+            bubbles=bubbles_of(X) if self.bubbles else None,
         )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -297,6 +308,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         check_choice("blank_right", self.blank_right, BLANK_RIGHT)
         check_range("high_quality", self.high_quality, 0, 1)
         check_choice("place_prior", self.place_prior, (False, True))
+        check_choice("bubbles", self.bubbles, (False, True))
         if self.validation_fraction is not None:
             check_range("validation_fraction", self.validation_fraction, 0, 1)
 

@@ -20,6 +20,7 @@ __all__ = ["best_reading"]
 
 _LIKELY, _UNLIKELY = 1e-2, 1e-9  # shares of the most probable count of a field
 _FEW = 4096  # readings that are listed
+_FEW_PAIRS = 2**14  # of counts, all of which are multiplied at once
 _TIED = 1 - 1e-9
 
 _Reading = npt.NDArray[np.int64]
@@ -48,7 +49,7 @@ def best_reading(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | No
     while True:
         likely = _likely(unary, least)
         few = prod(int(np.count_nonzero(u)) for u in likely) <= _FEW
-        found = _listed(likely, rules) if few else _gone_through(likely, rules)
+        found = _listed(likely, rules) if few else _gone_through(likely, rules, least)
         if least == 0:
             return found
         score = 0.0 if found is None else _score(found, unary)
@@ -120,11 +121,16 @@ def _listed(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | None:
     )
 
 
-def _gone_through(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | None:
-    """Find the same by maxima on the graph of fields and sums."""
+def _gone_through(
+    unary: Sequence[Array], rules: Sequence[Rule], least: float = 0.0
+) -> _Reading | None:
+    """Find the same by maxima on the graph of fields and sums.
+
+    Where the best of each field is 1, what is below `least` may be left out.
+    """
     best, reading = -np.inf, None
     for fixed in combinations(unary, rules):
-        score, found = _Tree(*opened(unary, rules, fixed)).best()
+        score, found = _Tree(*opened(unary, rules, fixed), least).best()
         score += log_prior(unary, fixed)
         if score > best:
             best = score
@@ -135,8 +141,10 @@ def _gone_through(unary: Sequence[Array], rules: Sequence[Rule]) -> _Reading | N
 class _Tree:
     """Maxima over the readings of a graph without circles, from its leaves up."""
 
-    def __init__(self, unary: Sequence[Array], rules: Sequence[Rule]) -> None:
-        self.unary, self.rules = unary, rules
+    def __init__(
+        self, unary: Sequence[Array], rules: Sequence[Rule], least: float
+    ) -> None:
+        self.unary, self.rules, self.least = unary, rules, least
         self.of_field: list[list[int]] = [[] for _ in unary]
         for r, (total, parts) in enumerate(rules):
             for i in (total, *parts):
@@ -176,7 +184,7 @@ class _Tree:
         sums = [np.ones(1)]
         for i in parts:
             if i != parent:
-                sums.append(_plus(sums[-1], self._climb(i, r), size))
+                sums.append(_plus(sums[-1], self._climb(i, r), size, self.least))
         self.sums[r] = sums
         n = len(self.unary[parent])
         if parent == total:
@@ -211,12 +219,19 @@ class _Tree:
                 count_left -= chosen
 
 
-def _plus(a: Array, b: Array, size: int) -> Array:
-    """Return the best of each sum of two counts, below `size`."""
+def _plus(a: Array, b: Array, size: int, least: float) -> Array:
+    """Return the best of each sum of two counts, below `size`; 0 below `least`."""
     found = np.zeros(min(len(a) + len(b) - 1, size))
-    for n in np.flatnonzero(b[: len(found)]):
+    of_a, of_b = np.flatnonzero(a), np.flatnonzero(b)
+    if len(of_a) * len(of_b) <= _FEW_PAIRS:
+        each, at = np.multiply.outer(a[of_a], b[of_b]), np.add.outer(of_a, of_b)
+        kept = (each >= least) & (at < len(found))
+        np.maximum.at(found, at[kept], each[kept])
+        return found
+    for n in of_b[of_b < len(found)]:
         part = found[n : n + len(a)]
         np.maximum(part, a[: len(part)] * b[n], out=part)
+    found[found < least] = 0
     return found
 
 

@@ -153,20 +153,26 @@ class Tree:
 
     def solved(self) -> Solution:
         """Send all messages, to the roots and back, and gather what they say."""
-        self.walk = list(self._walk())
-        log_whole = 0.0
-        for r, parent, children in reversed(self.walk):
-            log_whole += self._hear(r, children)
-            self._tell(r, [parent])
+        log_whole = self.climbed()
         for r, parent, children in self.walk:
             self._hear(r, [parent])
             self._tell(r, children)
         beliefs = [self.product(i, -1) for i in range(len(self.unary))]
         holds = [self._holds(r, beliefs) for r in range(len(self.rules))]
         masses = [float(belief.sum()) for belief in beliefs]
-        log_whole += sum(log(masses[i]) for i in self.roots())
         shares = [belief / mass for belief, mass in zip(beliefs, masses, strict=True)]
         return Solution(shares, holds, log_whole)
+
+    def climbed(self) -> float:
+        """Send messages to the roots only; return the logarithm of the whole."""
+        self.walk = list(self._walk())
+        log_whole = 0.0
+        for r, parent, children in reversed(self.walk):
+            log_whole += self._hear(r, children)
+            self._tell(r, [parent])
+        return log_whole + sum(
+            log(float(self.product(i, -1).sum())) for i in self.roots()
+        )
 
     def roots(self) -> set[int]:
         """Return one field of each connected part."""
@@ -190,7 +196,8 @@ class Tree:
 
     def _hear(self, r: int, fields: list[int]) -> float:
         """Tell a sum what fields say, and return the logarithm of what that sums to."""
-        return sum(log(self.sums[r].hear(i, self.product(i, r))) for i in fields)
+        said = [self.product(i, r) for i in fields]
+        return sum(map(log, self.sums[r].hear(fields, said)))
 
     def _tell(self, r: int, fields: list[int]) -> None:
         for i, message in self.sums[r].tell(fields).items():

@@ -21,7 +21,7 @@ _CROSSED, _EMPTY = 10, 11
 _MAX_PLACES = 18
 # What is less probable than this, of the most probable, is left out at every place:
 # floats of 32 bits, in which classifiers answer, know no better.
-_FLOOR = 1e-12
+FLOOR = 1e-12
 _DIGITS = np.arange(10)
 
 
@@ -135,7 +135,7 @@ def count_posterior(
     proba[0] += no_digit
     if blank_right == "shift":
         counts, proba = _merged(ended, (counts, proba))
-    kept = proba > _FLOOR * proba.max()
+    kept = proba > FLOOR * proba.max()
     counts, proba = counts[kept], proba[kept]
     whole = proba.sum() + missing
     return CountPosterior(counts, proba / whole, float(missing / whole))
@@ -143,7 +143,7 @@ def count_posterior(
 
 def _pruned(counts: npt.NDArray, proba: npt.NDArray) -> tuple:
     """Leave out what is next to 0, but for the count that is 0."""
-    kept = proba > _FLOOR * proba.max()
+    kept = proba > FLOOR * proba.max()
     kept[0] = True
     return counts[kept], proba[kept]
 

@@ -82,7 +82,7 @@ def draw_readings(
     if len(cases) > 1:
         logs = [
             log_prior(unary, fixed)
-            + Tree(*opened(unary, rules, fixed), kernels).solved().log_whole
+            + Tree(*opened(unary, rules, fixed), kernels).climbed()
             for fixed in cases
         ]
         weights = np.exp(np.array(logs) - max(logs))
@@ -90,7 +90,7 @@ def draw_readings(
     drawn = []
     for k in np.flatnonzero(n_of_case):
         tree = Tree(*opened(unary, rules, cases[k]), kernels)
-        tree.solved()
+        tree.climbed()
         some = _drawn(tree, int(n_of_case[k]), rng)[:, : len(unary)]
         for i, value in cases[k].items():
             some[:, i] = value
@@ -123,7 +123,7 @@ def _draw_rule(
     behind.reverse()
     mass = prod(float(a.sum()) for a in said.values())
     rest = np.empty(len(x), np.int64)  # what the parts to be drawn sum up to
-    for value in np.unique(x[:, parent]):
+    for value in _distinct(x[:, parent]):
         rows = np.flatnonzero(x[:, parent] == value)
         if parent == total:
             drawn = _given_total(
@@ -138,7 +138,7 @@ def _draw_rule(
     for k, i in enumerate(others):
         support = np.flatnonzero(tree.unary[i])
         x[free, i] = _pick(said[i], int(free.sum()), rng)
-        for left in np.unique(rest[~free]):
+        for left in _distinct(rest[~free]):
             rows = np.flatnonzero(~free & (rest == left))
             at = support[support <= left]
             weights = said[i][at] * _at(behind[k + 1], left - at)
@@ -157,8 +157,8 @@ def _given_total(
     """Draw what the parts of a sum sum up to; `_ANY` where they are not bound."""
     differences, proba, rest = kernel
     weights = proba * _at(summed, total - differences)
-    k = _pick(np.r_[rest * mass, weights], n, rng)
-    return np.r_[_ANY, total - differences][k]
+    k = _pick(_headed(rest * mass, weights), n, rng)
+    return _headed(_ANY, total - differences)[k]
 
 
 def _given_part(
@@ -175,11 +175,20 @@ def _given_part(
     totals = np.flatnonzero(said)
     others = totals[:, None] - differences - part
     weights = said[totals, None] * proba * _at(summed, others)
-    k = _pick(np.r_[rest * mass, weights.ravel()], n, rng)
+    k = _pick(_headed(rest * mass, weights.ravel()), n, rng)
     free = k == 0
     k = np.maximum(k - 1, 0)
     drawn = np.where(free, _pick(said, n, rng), totals[k // len(differences)])
     return drawn, np.where(free, _ANY, others.ravel()[k])
+
+
+def _headed(first: float, others: npt.NDArray) -> npt.NDArray:
+    return np.concatenate([np.array([first], others.dtype), others])
+
+
+def _distinct(counts: Counts) -> Counts:
+    """Return each count that is there, 0 or more and not large, as np.unique does."""
+    return np.flatnonzero(np.bincount(counts)) if len(counts) else counts
 
 
 def _at(table: Array, counts: Counts) -> Array:

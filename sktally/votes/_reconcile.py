@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
+from sktally.votes._alone import alone_of_sheet
 from sktally.votes._joint import JointReading, read_jointly
-from sktally.votes._posterior import CountPosterior, count_posterior
+from sktally.votes._posterior import CountPosterior
 from sktally.votes._slips import SumSlips
 
-__all__ = ["ReconciledTallies", "alone_of", "reconcile_tallies"]
+__all__ = ["ReconciledTallies", "reconcile_tallies"]
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def reconcile_tallies(
     at = [j for j, name in enumerate(names) if name in bound]
     out = _empty(len(proba), n, len(form.sums))
     for i, sheet in enumerate(proba):
-        alone = [alone_of(boxes, form.blank_right) for boxes in sheet]
+        alone = alone_of_sheet(sheet, form.blank_right)
         if not any(alone):
             continue
         read = read_jointly(
@@ -152,23 +153,6 @@ def _empty(n_tallies: int, n_fields: int, n_sums: int) -> ReconciledTallies:
         consistent=np.full(shape, -1),
         log_odds=np.full(n_tallies, np.nan),
     )
-
-
-def alone_of(boxes: npt.NDArray[np.float64], rule: str) -> CountPosterior | None:
-    """Return what the boxes of a field say by themselves; None if that is nothing."""
-    if np.isnan(boxes[-1]).any():
-        return None
-    rules = ("zero", "shift") if rule == "missing" else (rule,)
-    found = [count_posterior(boxes, blank_right=rule) for rule in rules]
-    if len(found) == 1 and not found[0].missing:
-        return found[0]
-    counts, where = np.unique(
-        np.concatenate([p.counts for p in found]), return_inverse=True
-    )
-    if not len(counts):  # what is surely no count may be any, as if it was not read
-        return None
-    proba = np.bincount(where, np.concatenate([p.proba for p in found]))
-    return CountPosterior(counts, proba / proba.sum())
 
 
 def _note(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sktally.votes._bubbles import bubble_strings, weigh_by_bubbles
 from sktally.votes._confidence import count_confidence, tally_quality
 from sktally.votes._decode import CLASSES, labels_to_boxes, labels_to_counts
 
@@ -24,8 +25,9 @@ class TallyPrediction:
     boxes : ndarray of object, shape (n_tallies, n_fields)
         Box strings such as ``"x23"``; ``""`` where nothing was read.
     status : ndarray of str, shape (n_tallies, n_fields)
-        "ok"; "ambiguous" for an empty or crossed box to the right of a digit, or an
-        empty units box without any digit; "unread" for an absent field or page.
+        "ok"; "ambiguous" for an empty or crossed box to the right of a digit, an empty
+        units box without any digit, or a box and its bubbles that say different
+        digits; "unread" for an absent field or page.
     confidence : ndarray of float64, shape (n_tallies, n_fields)
         Mean probability of the labels read, weighted by place as in the paper, see
         `sktally.votes.count_confidence`. NaN where nothing was read, and everywhere
@@ -38,6 +40,12 @@ class TallyPrediction:
     digit_proba : ndarray of float32, shape (n_tallies, n_fields, n_places, 12)
         Probability of each class of `sktally.votes.CLASSES`; NaN for absent cells,
         and everywhere for a classifier without `predict_proba`.
+    handwriting : ndarray of object, shape (n_tallies, n_fields)
+        Box strings by the boxes alone. They differ from `boxes` only where bubbles
+        were heeded.
+    bubbles : ndarray of object, shape (n_tallies, n_fields)
+        Box strings by the bubbles alone, ``"_"`` where none is plainly filled; ``""``
+        where they were not heeded or the form has none.
 
     Examples
     --------
@@ -56,6 +64,8 @@ class TallyPrediction:
     tally_quality: npt.NDArray[np.float64]
     high_quality: npt.NDArray[np.bool_]
     digit_proba: npt.NDArray[np.float32]
+    handwriting: npt.NDArray[np.object_]
+    bubbles: npt.NDArray[np.object_]
 
 
 def fold_cells(
@@ -65,6 +75,7 @@ def fold_cells(
     *,
     blank_right: str,
     high_quality: float,
+    bubbles: npt.NDArray[np.float32] | None = None,
 ) -> TallyPrediction:
     """Fold the answers for single cells back into tallies.
 
@@ -80,6 +91,8 @@ def fold_cells(
         Value of an empty box to the right of a digit.
     high_quality : float
         Tally quality above which a tally is of high quality.
+    bubbles : ndarray of shape (n_tallies, n_fields, n_places, 10), optional
+        Probabilities of digits by bubbles, to be heeded; needs `proba`.
 
     Returns
     -------
@@ -87,6 +100,14 @@ def fold_cells(
     """
     all_labels = np.full(present.shape, -1, dtype=np.int8)
     all_labels[present] = labels
+    handwriting = labels_to_boxes(all_labels)
+    said, differ = np.full(handwriting.shape, "", object), None
+    if bubbles is not None and proba is not None:
+        said = bubble_strings(bubbles, present)
+        labels, proba, apart = weigh_by_bubbles(labels, proba, bubbles[present])
+        all_labels[present] = labels
+        differ = np.zeros(present.shape, bool)
+        differ[present] = apart
     digit_proba = np.full((*present.shape, len(CLASSES)), np.nan, dtype=np.float32)
     place_proba = np.full(present.shape, np.nan)
     if proba is not None:
@@ -96,7 +117,10 @@ def fold_cells(
     boxes = labels_to_boxes(all_labels)
     confidence = count_confidence(place_proba)
     unread = status == "unread"
-    boxes[unread], confidence[unread] = "", np.nan
+    if differ is not None:
+        status[differ.any(axis=-1) & ~unread] = "ambiguous"
+    handwriting[unread] = said[unread] = boxes[unread] = ""
+    confidence[unread] = np.nan
     quality = tally_quality(confidence)
     return TallyPrediction(
         counts=counts,
@@ -106,4 +130,6 @@ def fold_cells(
         tally_quality=quality,
         high_quality=quality > high_quality,
         digit_proba=digit_proba,
+        handwriting=handwriting,
+        bubbles=said,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -111,15 +112,26 @@ class SumSlips:
         rest : float
             Of any one difference, these among them.
         """
-        found = {0: 1 - self.share}
-        for name in SLIP_TYPES[:3]:
-            signed = [sign * n for n in _sizes(n_places)[name] for sign in (-1, 1)]
-            often = np.array([self.seen.get(n, 0) + _UNSEEN for n in signed])
-            proba = getattr(self, name) * often / often.sum()
-            found.update(zip(signed, proba.tolist(), strict=True))
-        kept = {d: p for d, p in sorted(found.items()) if p > 0}
-        rest = max(self.other, _NEVER) / (2 * 10**n_places - 1)
-        return np.array([*kept], np.int64), np.array([*kept.values()]), rest
+        shares = tuple(getattr(self, name) for name in SLIP_TYPES)
+        return _kernel(shares, tuple(self.seen.items()), n_places)
+
+
+@lru_cache(maxsize=64)
+def _kernel(
+    shares: tuple[float, ...], seen: tuple[tuple[int, int], ...], n_places: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], float]:
+    found, often_seen = {0: 1 - sum(shares)}, dict(seen)
+    sizes = _sizes(n_places)
+    for name, share in zip(SLIP_TYPES[:3], shares, strict=False):
+        signed = [sign * n for n in sizes[name] for sign in (-1, 1)]
+        often = np.array([often_seen.get(n, 0) + _UNSEEN for n in signed])
+        proba = share * often / often.sum()
+        found.update(zip(signed, proba.tolist(), strict=True))
+    kept = {d: p for d, p in sorted(found.items()) if p > 0}
+    rest = max(shares[-1], _NEVER) / (2 * 10**n_places - 1)
+    differences, proba = np.array([*kept], np.int64), np.array([*kept.values()])
+    differences.flags.writeable = proba.flags.writeable = False  # shared by all
+    return differences, proba, rest
 
 
 def _sizes(n_places: int) -> dict[str, list[int]]:

@@ -13,6 +13,7 @@ from scipy.fft import irfft, next_fast_len, rfft
 __all__ = ["Array", "Kernel", "Spectra", "added"]
 
 _NOISE = 1e-14  # of all that is summed up: what transforms may make of nothing
+_FEW_PAIRS = 2**12  # of counts, which are quicker to add up as they are
 
 Array = npt.NDArray[np.float64]
 Spectrum = npt.NDArray[np.complex128]
@@ -54,15 +55,18 @@ class Spectra:
         self.slip = rfft(slip)
         self.known: dict[int, Spectrum] = {}
 
-    def hear(self, i: int, said: Array) -> float:
-        """Take note of what a field says of its counts, other sums considered.
+    def hear(self, fields: Sequence[int], said: Sequence[Array]) -> list[float]:
+        """Take note of what fields say of their counts, other sums considered.
 
-        What it says is made to sum to 1, for many small numbers would make nothing;
+        What each says is made to sum to 1, for many small numbers would make nothing;
         what it summed to is returned.
         """
-        mass = float(said.sum())
-        self.known[i] = rfft(said / mass, self.size)
-        return mass
+        masses = [float(a.sum()) for a in said]
+        counts = np.zeros((len(fields), max(map(len, said), default=0)))
+        for row, a, mass in zip(counts, said, masses, strict=True):
+            np.divide(a, mass, out=row[: len(a)])
+        self.known.update(zip(fields, rfft(counts, self.size), strict=True))
+        return masses
 
     def summed(self) -> Array:
         """Return the distribution of the sum of all parts."""
@@ -71,11 +75,11 @@ class Spectra:
 
     def tell(self, to: Iterable[int]) -> dict[int, Array]:
         """Return how well each count of some fields fits what the others said."""
-        told = {}
-        for i, spectrum in self._others({*to}):
-            fits = irfft(spectrum, self.size)[: self.lengths[i]]
-            told[i] = _without_noise(fits, 1.0) + self.rest
-        return told
+        others = dict(self._others({*to}))
+        longest = max(self.lengths[i] for i in others)
+        fits = irfft(np.stack([*others.values()]), self.size)[:, :longest]
+        fits = _without_noise(fits, 1.0) + self.rest
+        return {i: a[: self.lengths[i]] for i, a in zip(others, fits, strict=True)}
 
     def _others(self, to: set[int]) -> Iterator[tuple[int, Spectrum]]:
         """Yield what all others say to each of some fields, one at a time."""
@@ -99,6 +103,12 @@ class Spectra:
 def added(a: Array, b: Array, size: int) -> Array:
     """Return the distribution of the sum of two independent counts, below `size`."""
     whole = len(a) + len(b) - 1
+    of_a, of_b = np.flatnonzero(a), np.flatnonzero(b)
+    if len(of_a) * len(of_b) <= _FEW_PAIRS:
+        at = np.add.outer(of_a, of_b).ravel()
+        each = np.multiply.outer(a[of_a], b[of_b]).ravel()
+        summed = np.bincount(at, each, whole)[: min(whole, size)]
+        return summed.astype(np.float64, copy=False)
     n = next_fast_len(whole, real=True)
     found = np.asarray(irfft(rfft(a, n) * rfft(b, n), n))[: min(whole, size)]
     return _without_noise(found, float(a.sum() * b.sum()))

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from sktally.digits._architectures import VGG16, ResNet18
-from sktally.digits._layers import freeze, hold_still, weight_layers
+from sktally.digits._layers import SteppingConv2d, freeze, hold_still, weight_layers
 from sktally.digits._network import DigitNetwork
 
 SETTINGS = {
@@ -79,3 +79,37 @@ def test_frozen_layers_keep_their_statistics(pool):
     assert freeze(network, 0) == []
     assert network.train().conv1_norm.training
     assert all(t.requires_grad for t in network.parameters())
+
+
+@pytest.mark.parametrize("stride", [2, 3])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_stepping_over_pixels_beforehand_changes_nothing(stride, padding):
+    torch.manual_seed(0)
+    plain = nn.Conv2d(4, 3, 1, stride, padding)
+    stepping = SteppingConv2d(4, 3, 1, stride, padding)
+    stepping.load_state_dict(plain.state_dict())
+    x = torch.rand(2, 4, 8, 7)  # channels first, of which torch's gradient is sound
+    found = []
+    for layer in (plain, stepping):
+        images = x.clone().requires_grad_()
+        y = layer(images)
+        y.square().sum().backward()
+        found.append((y, images.grad, layer.weight.grad, layer.bias.grad))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_small_convolutions_that_step_over_pixels_step_in_every_network():
+    settings = {**SETTINGS, "channels": 3, "kernel_size": 1, "stride": 2, "pool": None}
+    network = DigitNetwork(**settings).train()
+    assert isinstance(network.conv1, SteppingConv2d)
+    x = torch.rand(6, 8, 8, 3).permute(0, 3, 1, 2)  # channels last
+    network(x).square().sum().backward()
+    plain = DigitNetwork(**{**settings, "kernel_size": 3, "padding": 1})
+    assert type(plain.conv1) is nn.Conv2d
+    shortcuts = [
+        part.downsample[0]
+        for part in ResNet18(n_classes=2).modules()
+        if getattr(part, "downsample", None) is not None
+    ]
+    assert [type(part) for part in shortcuts] == [SteppingConv2d] * 3

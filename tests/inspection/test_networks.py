@@ -34,7 +34,7 @@ def test_filters_are_the_weights(bundled, ax):
     shown = FiltersDisplay.from_estimator(pipeline, ax=ax)
     np.testing.assert_array_equal(shown.filters, weight)
     assert shown.ax_ is ax and shown.figure_ is ax.figure
-    assert len(ax.images) == 64
+    assert len(ax.images) == 24
     np.testing.assert_array_equal(ax.images[5].get_array(), weight[5, 0])
     low, high = ax.images[0].get_clim()
     assert high == -low == np.abs(weight).max()
@@ -43,10 +43,10 @@ def test_filters_are_the_weights(bundled, ax):
 def test_later_filters_are_a_table_of_filters_and_maps(bundled, ax):
     pipeline, _ = bundled
     shown = FiltersDisplay.from_estimator(pipeline, layer=-1, max_inputs=4, ax=ax)
-    assert shown.layer == "conv3" and shown.filters.shape == (112, 96, 3, 3)
+    assert shown.layer == "conv3" and shown.filters.shape == (112, 64, 3, 3)
     assert len(ax.images) == 16
     np.testing.assert_array_equal(ax.images[6].get_array(), shown.filters[1, 2])
-    assert "4 of 112 filters (rows), on 4 of 96 maps" in ax.texts[0].get_text()
+    assert "4 of 112 filters (rows), on 4 of 64 maps" in ax.texts[0].get_text()
     by_name = FiltersDisplay.from_estimator(pipeline, layer="conv3", ax=ax)
     np.testing.assert_array_equal(by_name.filters, shown.filters)
     new = FiltersDisplay.from_estimator(pipeline, max_filters=3)
@@ -105,6 +105,10 @@ def test_saliency_is_drawn_beneath_each_cell(bundled, ax):
     proba = pipeline[-1].predict_proba(X[:2])
     np.testing.assert_allclose(other.proba, [proba[0, 7], proba[1, 1]])
     shown.figure_.canvas.draw()
+    every = SaliencyDisplay.from_estimator(
+        pipeline, X[:1], method="all", stride=4, n_steps=4
+    )
+    assert list(every.maps) == ["occlusion", "integrated-gradients", "cam"]
 
 
 class Dense(nn.Module):

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import SVC
@@ -97,7 +98,8 @@ class OneMap(nn.Module):
         return self.out(self.conv(x).mean((2, 3)))
 
 
-def test_grad_cam_of_means_is_the_weighted_map():
+def test_maps_of_a_network_of_means_are_weighted_maps():
+    """Zhou's CAM, and Grad-CAM, which shows no pixels against a class."""
     X = np.zeros((4, 6, 6), np.float32)
     X[:, 2, 3] = 1
     model = CNNClassifier(architecture=OneMap, max_epochs=1, random_state=0)
@@ -113,6 +115,15 @@ def test_grad_cam_of_means_is_the_weighted_map():
     # slopes of the log-odds by a pixel of each map: 1/36 and -1/36
     np.testing.assert_allclose(found, X * (3 - 1) / 36, atol=1e-6)
     assert (saliency(model, X, method="grad-cam", target=0) == 0).all()
+    for target, sign in ((1, 1), (0, -1)):
+        found = saliency(model, X, method="cam", target=target)
+        np.testing.assert_allclose(found, sign * X * (3 - 1) / 36, atol=1e-5)
+
+
+def test_cam_of_a_linear_network_is_weight_times_pixel():
+    model, X = linear()
+    maps = saliency(model, X, method="cam", target="b", n_steps=4, baseline=0.5)
+    np.testing.assert_allclose(maps, (WEIGHT[1] - WEIGHT[0]) * (X - 0.5), atol=1e-5)
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +199,61 @@ def test_maps_change_where_weights_are_drawn_anew(bundled, method):
     assert len(correlation) > 2 and np.mean(correlation) < 0.6
 
 
-@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients"])
+def test_maps_of_every_layer_sum_up_to_about_what_cell_and_baseline_differ_by(bundled):
+    pipeline, X = bundled
+    classifier = pipeline[-1]
+    code = torch.full((2,), classifier.classes_.tolist().index("3"))
+    with evidence(classifier) as log_odds, torch.no_grad():
+        cell, none = (
+            log_odds(to_tensor(classifier, x), code)
+            for x in (X[:2], baseline_images(classifier, X[:2], None))
+        )
+    first = saliency(classifier, X[:2], method="cam", target="3", n_steps=128)
+    np.testing.assert_allclose(first.sum(axis=(1, 2)), cell - none, atol=1)
+    for layer in (0, 1, -1):
+        options = {"method": "cam", "target": "3", "layer": layer, "n_steps": 128}
+        maps = saliency(classifier, X[:2], **options)
+        np.testing.assert_allclose(maps.sum(axis=(1, 2)), cell - none, atol=3)
+        assert (layer == 0) == np.array_equal(maps, first)
+
+
+@pytest.mark.parametrize("method", ["cam", "grad-cam"])
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "padding", "side"),
+    [(5, 1, "valid", 1), (3, 1, 3, 1), (5, 3, "valid", 3)],
+)
+def test_maps_lie_where_the_network_looked(method, kernel_size, stride, padding, side):
+    """A lit pixel is named by filters that see the middle of what they cover."""
+    X = np.zeros((2, 20, 20), np.float32)
+    X[:, 8, 8] = 1
+    model = CNNClassifier(
+        filters=(1, 1),
+        kernel_size=(kernel_size, 1),
+        stride=(stride, 1),
+        padding=(padding, 0),
+        pool=(None, "max"),
+        hidden=(),
+        max_epochs=1,
+        random_state=0,
+    ).fit(X, [0, 1])
+    module = model.net_.module_
+    with torch.no_grad():
+        for part in (module.conv1, module.conv2):
+            middle = part.kernel_size[0] // 2
+            part.weight.zero_()[:, :, middle, middle] = 1
+            part.bias.zero_()
+        module.output.weight.copy_(torch.tensor([[0.0], [1.0]]))
+        module.output.bias.zero_()
+    model.pixel_offset_, model.pixel_scale_ = 0.0, 1.0
+    found = saliency(model, X, method=method, target=1, layer=0)[0]
+    near = np.zeros((20, 20), bool)
+    reach = slice(8 - side // 2, 9 + side // 2)
+    near[reach, reach] = True
+    assert found.max() == found[8, 8] > 0
+    np.testing.assert_array_equal(found > 0.4 * found.max(), near)
+
+
+@pytest.mark.parametrize("method", ["occlusion", "integrated-gradients", "cam"])
 def test_hiding_the_first_tenth_costs_more_than_hiding_any(bundled, method):
     pipeline, X = bundled
     classifier = pipeline[-1]
@@ -284,6 +349,27 @@ def test_the_network_is_found_wherever_it_is(bundled):
     for estimator in (pipeline, FrozenEstimator(classifier), reader, reader[-1]):
         found = saliency(estimator, X[:1], method="grad-cam")
         np.testing.assert_array_equal(found, expected)
+
+
+def test_the_network_of_a_calibrated_classifier_is_explained(bundled):
+    _, X = bundled
+    labels = np.arange(20) % 2
+    network = CNNClassifier(filters=(2,), hidden=(), max_epochs=1, random_state=0)
+    network.fit(X[::2], labels[:10])  # must not be taken for the one inside
+    single = CalibratedClassifierCV(network, cv=2, ensemble=False).fit(X, labels)
+    inner = single.calibrated_classifiers_[0].estimator
+    options = {"method": "cam", "n_steps": 4}
+    found = saliency(single, X[:2], **options)
+    np.testing.assert_array_equal(found, saliency(inner, X[:2], **options))
+    frozen = CalibratedClassifierCV(FrozenEstimator(network)).fit(X, labels)
+    found = saliency(frozen, X[:2], **options)
+    np.testing.assert_array_equal(found, saliency(network, X[:2], **options))
+    folds = CalibratedClassifierCV(network, cv=2).fit(X, labels)
+    with pytest.raises(
+        TallyError, match=r"with 2, one for each fold; give one of them"
+    ):
+        saliency(folds, X[:2], **options)
+    saliency(folds.calibrated_classifiers_[1].estimator, X[:2], **options)
 
 
 def test_a_network_in_training_mode_is_left_in_it(bundled):

@@ -6,7 +6,7 @@ import sqlite3
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sktally.exceptions import TallyError
@@ -26,6 +26,7 @@ shares = st.floats(0, 1)
 
 
 @given(shares, st.integers(0, 3))
+@example(0.995, 0)
 def test_percent_is_all_or_nothing_only_where_that_is_so(share, digits):
     text = percent(share, digits)
     assert text.endswith("\u00a0%")

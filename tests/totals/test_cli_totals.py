@@ -146,3 +146,28 @@ def test_mistakes_are_one_line(store, tmp_path):
     assert result.stderr.startswith("sktally: by: no column 'town'")
     assert len(result.stderr.splitlines()) == 1
     assert run("totals", store, "--out", tmp_path / "totals.xls").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "option", "value"),
+    [
+        ("review", "--pages", -1),
+        ("review", "--votes-left", -1),
+        ("review", "--page-seconds", -1),
+        ("review", "--field-seconds", -0.5),
+        ("totals", "--draws", 0),
+        ("totals", "--confidence-level", 1),
+        ("totals", "--confidence-level", 95),
+        ("totals", "--seed", -1),
+        ("export", "--run", 0),
+        ("report", "--worst", -1),
+        ("demo", "--pages", 0),
+        ("demo", "--seed", -1),
+        ("read", "--jobs", 1000),
+    ],
+)
+def test_numbers_out_of_range_are_refused_alike(verb, option, value, store):
+    result = run(verb, *[store] * (verb != "demo"), option, value)
+    assert result.exit_code == 2
+    assert f"Invalid value for '{option}'" in result.stderr
+    assert "is not in the range" in result.stderr

@@ -315,7 +315,7 @@ def test_high_quality_alone_is_told_to_be_no_random_choice(kit):
         ({"counts": "final"}, "expected columns file, page, field and final"),
         ({"min_quality": 0.9}, "min_quality: expected a column tally_quality"),
         ({"confidence_level": 2}, "confidence_level: expected a number in"),
-        ({"n_draws": 0}, "n_draws: expected an integer"),
+        ({"n_draws": -1}, "n_draws: expected an integer"),
         ({"digit_proba": np.zeros((2, 3, 3, 12))}, "form: expected the form"),
         ({"form": "indonesia-2024"}, "expected fields paslon_1, .* got x, y, z"),
     ],
@@ -515,3 +515,12 @@ def test_columns_that_differ_within_a_sheet_are_named(kit, option):
         vote_totals(table, **{option: "place"})
     table["place"] = np.nan  # nowhere known: of all rows alike
     vote_totals(table, **({option: "place"} if option == "registered" else {}))
+
+
+def test_an_exported_table_without_probabilities_warns(kit):
+    table = kit.table_of([[1, 2, 3], [4, 5, 6]], FIELDS)
+    table["final"] = table["count"]
+    with pytest.warns(TallyWarning, match="no intervals; pass the store"):
+        found = vote_totals(table)
+    assert found.table["lower"].isna().all()
+    assert vote_totals(table, n_draws=0).table.equals(found.table)

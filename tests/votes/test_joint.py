@@ -21,6 +21,7 @@ from sktally.votes import (
     reconcile_tallies,
     slip_type,
 )
+from sktally.votes._alone import alone_of_sheet
 from sktally.votes._best import _gone_through, best_reading
 from sktally.votes._graph import solve
 from sktally.votes._readings import draw_readings
@@ -428,3 +429,40 @@ def test_sums_of_real_pages_break_no_right_count(real_data):
 def test_differences_that_cannot_have_been_seen(seen):
     with pytest.raises(TallyError, match="SumSlips.seen: expected how often"):
         SumSlips(seen=seen)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.integers(0, 2**32 - 1), st.sampled_from(RULES), st.integers(1, 4))
+def test_fields_of_a_sheet_at_once_are_those_one_by_one(seed, rule, n_places):
+    rng = np.random.default_rng(seed)
+    sheet = rng.dirichlet(np.full(12, rng.choice([0.01, 0.1, 1.0])), (6, n_places))
+    sheet[1, : n_places - 1] = np.nan  # fewer boxes
+    sheet[2] = np.nan  # not read
+    sheet[3] = np.eye(12)[11]  # empty
+    rules = ("zero", "shift") if rule == "missing" else (rule,)
+    for found, boxes in zip(alone_of_sheet(sheet, rule), sheet, strict=True):
+        if np.isnan(boxes[-1]).any():
+            assert found is None
+            continue
+        each = [count_posterior(boxes, blank_right=r) for r in rules]
+        known = sum(1 - p.missing for p in each)
+        if not known:
+            assert found is None
+            continue
+        counts = np.unique(np.concatenate([p.counts for p in each]))
+        assert found.counts.tolist() == counts.tolist()
+        for count, proba in zip(counts, found.proba, strict=True):
+            expected = sum(p.of(int(count)) for p in each) / known
+            assert proba == pytest.approx(expected, rel=1e-9)
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(small_forms())
+def test_leaving_out_what_cannot_win_leaves_the_best(form):
+    unary, rules, _ = form
+    unary = [u / u.max() for u in unary]
+    whole = _gone_through(unary, rules)
+    if whole is not None:
+        score = np.prod([u[n] for u, n in zip(unary, whole, strict=True)])
+        few = _gone_through(unary, rules, score * (1 - 1e-9))
+        assert few.tolist() == whole.tolist()
