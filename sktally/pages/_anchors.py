@@ -24,7 +24,7 @@ _SMALL = 128  # pixels up to which matrix products are faster than other ways
 
 def _correlate(images: np.ndarray, drawn: DrawnMark) -> np.ndarray:
     """Return the weighted normalised correlation of dark parts of images with ink."""
-    images = images - images.sum() / np.float32(images.size)
+    images = images - np.float32(images.mean())
     _, power, n = drawn.pattern
     if drawn.profile is not None and max(images.shape[1:]) <= _SMALL:
         top, total, squares = _by_bars(images, drawn)
@@ -113,7 +113,7 @@ def find_marks(
     Parameters
     ----------
     image : ndarray of shape (height, width)
-        float32 page at search scale, the form nearly upright.
+        Page at search scale, uint8 or float32, the form nearly upright.
     drawn : DrawnMark
         What to look for, from `draw_mark`.
     windows : sequence of tuple of float
@@ -310,7 +310,7 @@ def _match_upright(
             borderValue=255.0,
         )
     places, scores = np.empty((len(xy), 2)), np.empty(len(xy))
-    for i, correlation in enumerate(_correlate(windows.astype(np.float32), drawn)):
+    for i, correlation in enumerate(_correlate(windows, drawn)):
         places[i], scores[i] = _peak(correlation)
     # Still rising at the edge: the slope of something further off.
     rising = (places.min(axis=1) < 0.5) | (places.max(axis=1) > 2 * reach - 0.5)
