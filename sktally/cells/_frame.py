@@ -71,9 +71,10 @@ def find_frames(dark: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.nda
         float32, of the palest line that is part of a frame; 0 without a frame.
     """
     mask = np.zeros(dark.shape, dtype=bool)
+    turned = np.zeros(dark.swapaxes(1, 2).shape, dtype=bool)
     # Each view has the side to search on top; those of one shape share all calls.
     views = [v for v in (dark, dark.swapaxes(1, 2)) for v in (v, v[:, ::-1])]
-    masks = [m for m in (mask, mask.swapaxes(1, 2)) for m in (m, m[:, ::-1])]
+    masks = [m for m in (mask, turned) for m in (m, m[:, ::-1])]
     square = dark.shape[1] == dark.shape[2]
     groups = [slice(0, 4)] if square else [slice(0, 2), slice(2, 4)]
     bands = []
@@ -86,6 +87,7 @@ def find_frames(dark: np.ndarray, noise: np.ndarray) -> tuple[np.ndarray, np.nda
         for out, side in zip(masks[group], found, strict=True):
             out[:, : side.shape[1]] |= side
         palest = np.minimum(palest, darkness.reshape(-1, len(dark)).min(axis=0))
+    mask |= turned.swapaxes(1, 2)
     return mask, np.where(np.isfinite(palest), palest, 0)
 
 

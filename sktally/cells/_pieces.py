@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -61,12 +62,32 @@ class Pieces:
         np.minimum.at(self.left, self.piece, x)
         np.maximum.at(right, self.piece, x)
         self.right = right + 1
-        self.area = np.bincount(self.piece, minlength=n_pieces)
-        self.x = np.bincount(self.piece, x, n_pieces) / self.area
-        self.y = np.bincount(self.piece, row, n_pieces) / self.area % (self.height + 1)
-        self.values = self.dark.ravel()[self.pixels]
-        weight = np.bincount(self.piece, self.values, minlength=n_pieces)
-        self.darkness = weight / self.area
+
+    @cached_property
+    def area(self) -> np.ndarray:
+        """Pixels of each piece."""
+        return np.bincount(self.piece, minlength=len(self.cell))
+
+    @cached_property
+    def values(self) -> np.ndarray:
+        """Darkness of each pixel."""
+        return np.asarray(self.dark.ravel()[self.pixels])
+
+    @cached_property
+    def darkness(self) -> np.ndarray:
+        """Mean darkness of each piece."""
+        return np.bincount(self.piece, self.values, len(self.cell)) / self.area
+
+    def off_centre(self) -> np.ndarray:
+        """Return how far each piece lies off the middle, as a share of the sides."""
+        row, x = np.divmod(self.pixels, self.width + 1)
+        n_pieces = len(self.cell)
+        middle_x = np.bincount(self.piece, x, n_pieces) / self.area
+        middle_y = np.bincount(self.piece, row, n_pieces) / self.area
+        middle_y %= self.height + 1
+        return np.maximum(
+            np.abs(middle_x / self.width - 0.5), np.abs(middle_y / self.height - 0.5)
+        )
 
     def longest(self) -> np.ndarray:
         """Return the length of the longest piece of each cell, 0 without any."""
@@ -86,9 +107,7 @@ class Pieces:
         extent, thin = np.maximum(tall, wide), np.minimum(tall, wide)
         at_edge = (self.top == 0) | (self.bottom == self.height)
         at_edge |= (self.left == 0) | (self.right == self.width)
-        off = np.maximum(
-            np.abs(self.x / self.width - 0.5), np.abs(self.y / self.height - 0.5)
-        )
+        off = self.off_centre()
         line = (extent >= _LINE * side) | (extent < _SHORT * side)
         # A second stroke that could be a lone 1 is none beside a digit.
         inner = np.zeros(len(self.dark))

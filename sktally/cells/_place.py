@@ -45,7 +45,9 @@ def place_ink(
     """
     n, height, width = ink.shape
     # Sums and no matrix products: those round differently for other cells beside it.
-    rows, columns = ink.sum(axis=2), ink.sum(axis=1)
+    flat = ink.reshape(n * height, width)
+    rows = cv2.reduce(flat, 1, cv2.REDUCE_SUM).reshape(n, height)
+    columns = ink.sum(axis=1)
     mass = rows.sum(axis=1)
     inked = np.flatnonzero(mass)
     mass = np.maximum(mass, 1e-6)

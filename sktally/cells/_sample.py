@@ -124,17 +124,19 @@ def _look(
     # Where rows begin and end on the left and right sides, then what is between.
     down, right = _between(height, aside), _between(width, aside)
     ends = down.T @ corners[:, [[0, 1], [3, 2]]].transpose(3, 0, 1, 2)
-    x, y = ends.reshape(2, len(corners) * height, 2) @ right
-    rows = max(1, _SIDE_LIMIT // height) * height
+    at = ends.reshape(2, len(corners) * height, 2) @ right
+    # A row a cell: OpenCV goes quicker along long rows than along those of a cell.
+    whole = height * width < _SIDE_LIMIT
+    x, y = at.reshape(2, -1, height * width if whole else width)
     parts = [
         cv2.remap(
             image,
-            x[start : start + rows],
-            y[start : start + rows],
+            x[start : start + _SIDE_LIMIT],
+            y[start : start + _SIDE_LIMIT],
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
-        for start in range(0, len(x), rows)
+        for start in range(0, len(x), _SIDE_LIMIT)
     ]
     strip = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return strip.reshape(len(corners), height, width)
@@ -156,7 +158,7 @@ def _region(
     else:  # a page thinner than a cell pixel
         target = np.maximum((high - low) // shrink, 1).tolist()
         region = cv2.resize(region, target, interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(region), low.astype(np.float64)
+    return region, low.astype(np.float64)
 
 
 def _shrink_rows(region: np.ndarray, y: np.ndarray, shrink: int) -> np.ndarray:

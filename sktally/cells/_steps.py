@@ -116,7 +116,7 @@ def _scaled(clean: CleanCells, steps: Steps) -> np.ndarray:
     ink -= _PAPER
     ink /= _FULL_INK - _PAPER
     np.clip(ink, 0, 1, out=ink)
-    ink *= (clean.level > 0)[:, None, None]
+    ink[clean.level == 0] = 0
     return ink
 
 

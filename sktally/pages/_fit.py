@@ -100,20 +100,20 @@ def _triples(form_xy: np.ndarray, usable: np.ndarray, most: int) -> list[tuple]:
 def _near(linear: np.ndarray, limits: tuple[float, float, float, float]) -> np.ndarray:
     """Return which linear parts, relative to the expected one, are near identity."""
     smallest, largest, ratio, angle = limits
-    determinant = np.linalg.det(linear)
+    (a, b), (c, d) = linear.transpose(1, 2, 0)
+    determinant = a * d - b * c
     # Singular values of 2 x 2 matrices: their squares add up to `power`, and
     # multiply to the square of the determinant.
     power = (linear**2).sum(axis=(1, 2))
     spread = np.sqrt(np.maximum(power**2 - 4 * determinant**2, 0))
-    stretch = np.sqrt(np.maximum(power[:, None] + np.outer(spread, [1, -1]), 0) / 2)
-    turned = np.degrees(
-        np.arctan2(linear[:, 1, 0] - linear[:, 0, 1], linear[:, 0, 0] + linear[:, 1, 1])
-    )
+    largest_seen = np.sqrt((power + spread) / 2)
+    smallest_seen = np.sqrt(np.maximum(power - spread, 0) / 2)
+    turned = np.degrees(np.arctan2(c - b, a + d))
     return (
         (determinant > 0)
-        & (stretch[:, 1] > smallest)
-        & (stretch[:, 0] < largest)
-        & (stretch[:, 0] < ratio * np.maximum(stretch[:, 1], 1e-9))
+        & (smallest_seen > smallest)
+        & (largest_seen < largest)
+        & (largest_seen < ratio * np.maximum(smallest_seen, 1e-9))
         & (np.abs(turned) < angle)
     )
 
@@ -206,7 +206,7 @@ def guess_at_once(
         return None
     places = np.array([xy[0] for xy, _ in candidates])
     matrix = fit_affine(form_xy, places)
-    relative = matrix[None, :2, :2] @ np.linalg.inv(expected[:2, :2])
+    relative = matrix[None, :2, :2] @ cv2.invert(expected[:2, :2])[1]
     off = np.abs(apply_homography(matrix, form_xy) - places).max()
     if off > _CLOSE * tolerance or not _near(relative, limits).all():
         return None
@@ -305,4 +305,4 @@ def is_plausible(matrix: np.ndarray, width: float, height: float) -> bool:
         return False
     # Areas grow by the determinant of the map over the cube of the depth.
     seen = depth.max() ** 3 < 2.5**2 * depth.min() ** 3
-    return bool(seen and np.linalg.det(matrix) > 0)
+    return bool(seen and cv2.determinant(matrix) > 0)

@@ -199,8 +199,9 @@ def suitable_view(views: Views, homography: np.ndarray, frames: Frames) -> View:
     """Return the page, halved as long as its pixels are no larger than of patches."""
     centre = frames.centre[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
     ends = map_points(homography @ frames.to_form, centre)
-    steps = np.linalg.norm(ends[:, 1] - ends[:, 0], axis=1)
-    return views.halved(float(np.sort(steps)[len(steps) // 2]))
+    along = ends[:, 1] - ends[:, 0]
+    steps = np.sort(np.hypot(along[:, 0], along[:, 1]))
+    return views.halved(float(steps[len(steps) // 2]))
 
 
 def sample_patches(views: Views, homography: np.ndarray, frames: Frames) -> np.ndarray:

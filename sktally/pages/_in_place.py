@@ -53,7 +53,7 @@ def fit_in_place(
         Whether a field fits well, each of its boxes no better a little to any side.
         A field that is partly out of view never does.
     """
-    spots, weights, levels, absent = _spots(frames, step)
+    spots, weights, levels, boxes, absent = _spots(frames, step)
     view = suitable_view(views, homography, frames)
     mapped = (view.from_page @ homography).astype(np.float32) @ spots
     x, y = (mapped[:2] / mapped[2]).reshape(2, -1, weights.shape[1])
@@ -69,7 +69,7 @@ def fit_in_place(
     stays = (_CLEARLY * contrast[:, 0] >= aside).all(axis=1)
     # Shadows are wider than boxes: of each box its own grey is taken off.
     level = (grey[:, :1] @ levels)[:, 0]
-    even = np.take_along_axis(level, frames.box[:, ::_EVERY], axis=1) - grey[:, 0]
+    even = level.ravel()[boxes] - grey[:, 0]
     scores = _scores(even, np.where(absent, np.inf, contrast[:, 0]).min(axis=1))
     seen_whole = _in_view(x, y, view.image.shape, len(frames))
     return scores, np.asarray(seen_whole & stays & (scores >= SHARP))
@@ -81,7 +81,8 @@ def _spots(frames: Frames, step: float) -> tuple[np.ndarray, ...]:
 
     Points where the fields are and beside that, in form units, homogeneous, ``(3, n *
     5 * n_points)``; weights for the contrast and for the level of each box, ``(n,
-    n_points, n_boxes)``; which boxes do not exist.
+    n_points, n_boxes)``; to which box each point belongs, of all fields' boxes in one
+    row; which boxes do not exist.
     """
     aside = (_ASIDE * step * frames.height)[:, None, None] * _SIDES
     points = frames.points[:, None, ::_EVERY] + aside[:, :, None]
@@ -90,7 +91,9 @@ def _spots(frames: Frames, step: float) -> tuple[np.ndarray, ...]:
     weights = frames.weights[:, :, ::_EVERY].transpose(0, 2, 1).copy()
     for half in np.split(weights, 2, axis=1):
         half /= np.maximum(np.abs(half).sum(axis=1, keepdims=True), 1e-9)
-    return spots, weights, np.abs(weights) / 2, np.asarray(~weights.any(axis=1))
+    absent = np.asarray(~weights.any(axis=1))
+    rows = np.arange(len(frames))[:, None] * absent.shape[1]
+    return spots, weights, np.abs(weights) / 2, rows + frames.box[:, ::_EVERY], absent
 
 
 def _scores(even: np.ndarray, worst: np.ndarray) -> np.ndarray:

@@ -66,8 +66,8 @@ class _Locator:
         self.min_score = min_score
         self.long = max(form.page.width, form.page.height)
         resolve = self.long / min(mark.grain for mark in self.marks)
-        self.resolve = float(np.clip(resolve, 400, 900))
-        most = max(page.page.shape) / float(np.clip(3 * resolve, 900, 1800))
+        self.resolve = min(max(resolve, 400.0), 900.0)
+        most = max(page.page.shape) / min(max(3 * resolve, 900.0), 1800.0)
         self.fine = page.halved(_HALVED * most)
         self.from_page = self.fine.from_page
         self.views = Views(self.fine.image)

@@ -182,9 +182,10 @@ def turn_page(page: np.ndarray, turn: int) -> tuple[np.ndarray, np.ndarray]:
     back : ndarray of shape (3, 3)
         Homography from pixels of the turned page to pixels of `page`.
     """
+    if turn == 0:
+        return np.ascontiguousarray(page), np.eye(3)
     height, width = page.shape[:2]
     back = {
-        0: [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
         90: [[0, -1, width - 1], [1, 0, 0], [0, 0, 1]],
         180: [[-1, 0, width - 1], [0, -1, height - 1], [0, 0, 1]],
         270: [[0, 1, 0], [-1, 0, height - 1], [0, 0, 1]],

@@ -123,7 +123,7 @@ def search_page(
         image, straight = _rotate(image, plan.angle)
         back = back @ straight
     form_xy = np.array([mark.xy for mark in marks], float)
-    candidates = _candidates(image.astype(np.float32), form, marks, expected, plan)
+    candidates = _candidates(image, form, marks, expected, plan)
     windows = plan.zoom is None
     guesses = _guesses(
         form_xy,

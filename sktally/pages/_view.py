@@ -7,6 +7,7 @@ from its pixels to those of the page.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import log2
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ __all__ = [
     "shrink_image",
 ]
 
+_SAME = np.eye(3)
+_SAME.flags.writeable = False
 _BLURRED = 5  # larger squares are blurred no faster than areas are averaged
 
 
@@ -45,7 +48,7 @@ class Views:
 
     def halved(self, most: float) -> View:
         """Return the page, halved until it is smaller by `most` or a little less."""
-        return self._by(2 ** int(np.log2(max(most, 1.0))))
+        return self._by(2 ** int(log2(max(most, 1.0))))
 
     def _by(self, factor: int) -> View:
         if factor not in self._made:
@@ -66,7 +69,7 @@ def reduce_page(page: np.ndarray, long_side: float) -> View:
 def _reduce(page: np.ndarray, factor: int) -> View:
     factor = min(factor, *page.shape)
     if factor == 1:
-        return View(page, np.eye(3), np.eye(3))
+        return View(page, _SAME, _SAME)
     shift = (factor - 1) / 2
     to_page = np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1.0]])
     from_page = np.array([[1, 0, -shift], [0, 1, -shift], [0, 0, factor]]) / factor
