@@ -7,6 +7,7 @@ look like it, with a normalised correlation each.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import ceil, floor, log2
 
 import cv2
@@ -18,13 +19,14 @@ __all__ = ["find_marks", "match_mark", "match_marks"]
 
 _STEPS = 16  # scales an octave at which marks are matched
 _WIDTHS = 4  # windows are so many pixels wide, or a multiple
+_SMALL = 128  # pixels up to which matrix products are faster than other ways
 
 
 def _correlate(images: np.ndarray, drawn: DrawnMark) -> np.ndarray:
     """Return the weighted normalised correlation of dark parts of images with ink."""
     images = np.subtract(images, images.mean(), dtype=np.float32)
     _, power, n = drawn.pattern
-    if drawn.profile is not None:
+    if drawn.profile is not None and max(images.shape[1:]) <= _SMALL:
         top, total, squares = _by_bars(images, drawn)
     else:
         sums = [_by_template(image, drawn) for image in images]
@@ -51,21 +53,28 @@ def _by_template(image: np.ndarray, drawn: DrawnMark) -> tuple[np.ndarray, ...]:
 
 def _by_bars(images: np.ndarray, drawn: DrawnMark) -> tuple[np.ndarray, ...]:
     """Return what `_by_template` does for a rectangle: the product of two bars."""
+    inked_y, all_y, inked_x, all_x = _bars(drawn, *images.shape[1:])
+    total = all_y @ images @ all_x
+    share = drawn.ink.sum() / drawn.ink.size
+    return (
+        share * total - inked_y @ images @ inked_x,
+        total,
+        all_y @ (images * images) @ all_x,
+    )
+
+
+@lru_cache(maxsize=64)
+def _bars(drawn: DrawnMark, height: int, width: int) -> tuple[np.ndarray, ...]:
+    """Return the matrices that sum columns, then rows, under a bar and its surround."""
     assert drawn.profile
-    h, w = drawn.ink.shape
-    n, height, width = images.shape
-    # One tall image of all; where a mark would reach over two of them is cut off.
-    tall = images.reshape(n * height, width)
-    size, anchor = (w, h), (0, 0)
-    sums = (
-        cv2.sepFilter2D(tall, cv2.CV_32F, *drawn.profile, anchor=anchor),
-        cv2.boxFilter(tall, cv2.CV_32F, size, anchor=anchor, normalize=False),
-        cv2.sqrBoxFilter(tall, cv2.CV_32F, size, anchor=anchor, normalize=False),
-    )
-    inked, total, squares = (
-        one.reshape(images.shape)[:, : height - h + 1, : width - w + 1] for one in sums
-    )
-    return drawn.ink.sum() / drawn.ink.size * total - inked, total, squares
+    found = []
+    for bar, length in zip(drawn.profile[::-1], (height, width), strict=True):
+        for weights in (bar, np.ones_like(bar)):
+            shifts = range(length - len(bar) + 1)
+            padded = [np.pad(weights, (i, length - len(bar) - i)) for i in shifts]
+            found.append(np.stack(padded))
+    inked_y, all_y, inked_x, all_x = found
+    return inked_y, all_y, inked_x.T.copy(), all_x.T.copy()
 
 
 def _peak(scores: np.ndarray, least: float = -1.0) -> tuple[np.ndarray | None, float]:
