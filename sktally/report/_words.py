@@ -76,7 +76,7 @@ def _of_totals(totals: Totals) -> Iterator[str]:
     elif totals.table is not None and len(totals.table) > 1:
         first, second = totals.table.nlargest(2, "total").to_dict("records")
         margin = first["total"] - second["total"]
-        yield f"{first['field']} leads {second['field']} by {margin:,} votes as read."
+        yield f"{first['field']} leads {second['field']} by {margin:,} votes counted."
 
 
 def _of_checks(sums: Sums, reliability: Reliability) -> Iterator[str]:
