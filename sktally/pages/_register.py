@@ -19,9 +19,16 @@ from sktally.exceptions import (
 from sktally.form import TallyField, TallyForm, load_form
 from sktally.pages._attempt import Attempt
 from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
+from sktally.pages._fit import joint_residual
 from sktally.pages._locate import locate_form
+from sktally.pages._marks import form_marks
 from sktally.pages._reference import like_shifts, register_by_reference
-from sktally.pages._registration import AnchorHit, Registration
+from sktally.pages._registration import (
+    MISFIT,
+    AnchorHit,
+    Registration,
+    form_quads,
+)
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
 from sktally.pages._which_way import break_tie, check_mirrored
@@ -152,10 +159,26 @@ def register_page(
         quads=quads,
         turn=best.turn,
         score=min(max(best.evidence, 0.0), 1.0),
-        residual=best.residual,
+        residual=_residual(form, best, quads, field_scores),
         method="anchors",
         anchors=_hits(form, best),
         field_scores=field_scores,
+    )
+
+
+def _residual(
+    form: TallyForm, best: Attempt, quads: np.ndarray, scores: np.ndarray
+) -> float:
+    """Return how far marks and boxes, all snapped, are from lying on flat paper."""
+    sound = scores >= MISFIT  # never where nothing is framed
+    boxes = form_quads(form)[sound].mean(axis=2)
+    known = np.isfinite(boxes[..., 0])
+    if not known.any():
+        return best.residual
+    marks = np.array([mark.xy for mark in form_marks(form)])
+    return joint_residual(
+        np.vstack([marks[best.used], boxes[known]]),
+        np.vstack([best.xy[best.used], quads[sound].mean(axis=2)[known]]),
     )
 
 
