@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isqrt
+from math import ceil, isqrt
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ _LAYOUTS = (
 # all values seen in fit. 16 is scikit-learn's load_digits.
 _FULL_SCALES = (1.0, 16.0, 255.0)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
-# Cells worked on at a time: bounds memory, and the sides of the stacked image.
+# Cells worked on at a time, at most: bounds memory, and the sides of the stacked image.
 _CHUNK = 256
 
 
@@ -230,9 +230,11 @@ class CellNormalizer(TransformerMixin, BaseEstimator):
             center=self.center,
         )
         out = np.empty((len(cells), self.size, self.size), dtype=np.float32)
-        for start in range(0, len(cells), _CHUNK):
-            part = cells[start : start + _CHUNK]
-            out[start : start + _CHUNK] = normalize_cells(part, full, steps)
+        # In even parts: a small one left over would take nearly as long as a full one.
+        size = ceil(len(cells) / max(1, ceil(len(cells) / _CHUNK)))
+        for start in range(0, len(cells), max(1, size)):
+            part = cells[start : start + size]
+            out[start : start + size] = normalize_cells(part, full, steps)
         return out
 
     def _check_params(self) -> None:

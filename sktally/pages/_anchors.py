@@ -24,7 +24,8 @@ _SMALL = 128  # pixels up to which matrix products are faster than other ways
 
 def _correlate(images: np.ndarray, drawn: DrawnMark) -> np.ndarray:
     """Return the weighted normalised correlation of dark parts of images with ink."""
-    images = np.subtract(images, images.mean(), dtype=np.float32)
+    images = images.astype(np.float32)
+    images -= images.sum() / np.float32(images.size)
     _, power, n = drawn.pattern
     if drawn.profile is not None and max(images.shape[1:]) <= _SMALL:
         top, total, squares = _by_bars(images, drawn)

@@ -126,7 +126,10 @@ def unread_pages(store: Store, run: Run) -> list[str]:
     )
     return [
         message if message.startswith(file) else f"{file}: {message}"
-        for file, _, message in store.ask(ask, run.id, run.id)
+        for file, message in (
+            (str(file), str(message))  # altered stores hold anything
+            for file, _, message in store.ask(ask, run.id, run.id)
+        )
     ]
 
 

@@ -108,7 +108,7 @@ def test_empty_bubbles_say_nothing(form):
 
 def test_pages_that_are_not_read_have_no_bubbles(form, made):
     blank = np.full((400, 400), 255, np.uint8)
-    with pytest.warns(match="1 of 2 pages were not read"):
+    with pytest.warns(match="1 of 2 pages was not read"):
         cells = TallyCropper(form).fit_transform([blank, made.pages[0]])
     assert (np.ptp(cells.bubbles[0], axis=-1) == 0).all()
     assert cells.bubbles[1].max() > 0.9

@@ -105,3 +105,10 @@ def test_rows_between_boxes_do_not_matter(shift):
     assert cells.reshape(3, -1).std(axis=1).min() > 0
     page[260:420] = 0
     assert np.array_equal(sample_cells(page, quads, cell_size=40), cells)
+
+
+def test_cells_of_more_pixels_than_opencv_takes_in_a_row(page):
+    """A row a cell where it fits, else a row a row: the same pixels either way."""
+    small = sample_cells(page, quad(10, 20, 16, 16), cell_size=16, margin=0)
+    large = sample_cells(page, quad(10, 20, 16, 16), cell_size=16 * 15, margin=0)
+    np.testing.assert_array_equal(large[7::15, 7::15], small)

@@ -52,7 +52,7 @@ def test_a_truth_that_is_missing_is_not_known(reader, made):
 
 def test_pages_that_cannot_be_read_are_left_out(reader, made, tmp_path):
     pages = [tmp_path / "gone.png", made.pages[1]]
-    with pytest.warns(TallyWarning, match="1 of 2 pages were not read"):
+    with pytest.warns(TallyWarning, match="1 of 2 pages was not read"):
         read = ReadCells.from_estimator(reader, pages, made.boxes[:2])
     assert set(read.where["page"]) == {"X[1]"}
     assert "".join(read.truth) == "".join(made.boxes[1])

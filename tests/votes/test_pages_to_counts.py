@@ -46,9 +46,9 @@ def test_a_blank_page_is_unread_and_wrong(files, reader):
     paths, boxes = files
     reader.fit(paths, boxes)
     pages = [*paths[:3], np.full((1100, 850), 255, dtype=np.uint8)]
-    with pytest.warns(TallyWarning, match="1 of 4 pages were not read"):
+    with pytest.warns(TallyWarning, match="1 of 4 pages was not read"):
         assert (reader.predict(pages)[3] == -1).all()
-    with pytest.warns(TallyWarning, match="1 of 4 pages were not read"):
+    with pytest.warns(TallyWarning, match="1 of 4 pages was not read"):
         assert count_accuracy(reader, pages, boxes[:4]) == 0.75
 
 
