@@ -350,3 +350,45 @@ def test_form_check_of_the_file_alone():
     result = CliRunner().invoke(main, ["form", "check", "example", "scan.png"])
     assert result.exit_code == 2
     assert "--out: expected a folder" in result.output
+
+
+def test_pages_not_read_and_copies_are_told_with_their_reason(scans, tmp_path):
+    folder, _ = scans
+    some = tmp_path / "some"
+    some.mkdir()
+    shutil.copy(folder / "page0.jpg", some / "a.jpg")
+    shutil.copy(folder / "page0.jpg", some / "copy.jpg")
+    (some / "notes.jpg").write_text("see fax")
+    cv2.imwrite(str(some / "white.png"), np.full((900, 700), 255, np.uint8))
+    store = tmp_path / "votes.sqlite"
+    command = ("read", some, "--form", "example", "--out", store)
+    first, second = run(*command), run(*command)
+    assert "4 pages: 1 read now" in first.stderr
+    assert "2 not read, 1 read before (1 copy); in" in first.stderr
+    assert "0 read now" in second.stderr and "2 read before (1 copy)" in second.stderr
+    status = run("status", store).stdout
+    for text in (first.stderr, second.stderr, status):
+        assert f"not read: {some / 'notes.jpg'}: expected JPEG" in text
+        assert f"not read: {some / 'white.png'}: 0 of 4 anchors found" in text
+    assert "1 copy of a page\n" in status
+    assert "copy.jpg" not in first.stderr
+    assert f"page       {some / 'a.jpg'}" in run("show", store, "copy.jpg").stdout
+    found = run("show", store, "notes.jpg")
+    assert "notes.jpg, page 1: could not be opened" in found.stderr
+    assert "got a text file that begins 'see fax'" in found.stderr
+    assert run("show", store, "white.png").stdout.count("0 of 4 anchors found") == 1
+    checked = run("form", "check", "example", some, "--out", tmp_path / "checked")
+    assert checked.stdout.splitlines()[-2].startswith("not located: ")
+    assert checked.stdout.splitlines()[-1].startswith("2 of 4 pages located")
+
+
+def test_many_pages_not_read_are_told_in_part(tmp_path):
+    for i in range(12):
+        (tmp_path / f"{i:02d}.jpg").write_text("no scan")
+    store = tmp_path / "out" / "votes.sqlite"
+    store.parent.mkdir()
+    read = run("read", tmp_path, "--form", "example", "--out", store)
+    assert read.exit_code == 3 and "... and 2 more, see sktally export" in read.stderr
+    status = run("status", store).stdout
+    assert status.count("not read: ") == 5
+    assert "... and 7 more: `sktally export` lists them with status" in status

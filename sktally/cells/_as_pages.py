@@ -20,7 +20,10 @@ def as_pages(X: Any, name: str = "X") -> list:
         "width) or (height, width, 3)"
     )
     if isinstance(X, str | bytes | PathLike):
-        raise TallyError(f"{name}: {expected}, got the single path {X!r}; give [path]")
+        raise TallyError(
+            f"{name}: {expected}, got the single path {X!r}; give [path], or of a "
+            "folder list_pages(path)"
+        )
     if hasattr(X, "to_numpy"):
         X = X.to_numpy()
     if isinstance(X, np.ndarray):

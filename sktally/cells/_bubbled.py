@@ -24,6 +24,11 @@ class BubbledCells(np.ndarray):
     bubbles : ndarray of shape (n_tallies, n_fields, n_places, 10) or None
         Probabilities of the digits, all equal where bubbles say nothing.
 
+    Notes
+    -----
+    ``Pipeline(memory=...)`` knows arrays by their pixels. Where a form's bubbles were
+    described anew and its boxes were not, empty that folder.
+
     Examples
     --------
     >>> from sktally import TallyCropper, make_tally_pages

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import hypot
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -135,12 +136,11 @@ class TallyBubbles(FormPart):
     def _ten_apart(self) -> TallyBubbles:
         if sorted(self.digits) != list("0123456789"):
             raise ValueError(
-                f"bubbles: digits {self.digits!r} should hold each of 0123456789 once"
+                f"digits {self.digits!r} should hold each of 0123456789 once"
             )
-        dx, dy = self._stride
-        if max(abs(dx), abs(dy)) < 2 * self.radius:
+        if hypot(*self._stride) < 2 * self.radius:
             raise ValueError(
-                f"bubbles: with step {self.step} they overlap, as radius is "
+                f"with step {self.step} they overlap, as radius is "
                 f"{self.radius:g}; measure both between centres"
             )
         return self

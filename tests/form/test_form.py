@@ -287,3 +287,55 @@ def test_what_parts_say_of_each_other_is_told_with_the_mistakes_of_parts(tmp_pat
         TallyForm.from_toml(path)
     assert "fields[2].name: missing" in str(error.value)
     assert "twoo" not in str(error.value)
+
+
+BUBBLES = {"start": [12, 22], "step": 2.5, "radius": 1}
+
+
+def with_bubbles(**changes):
+    content = with_changes()
+    content["fields"][0]["bubbles"] = {**BUBBLES, **changes}
+    return content
+
+
+def test_bubbles_lie_as_far_apart_as_their_boxes():
+    form = TallyForm.from_dict(with_bubbles(digits="1234567890"))
+    places = form.bubble_array()
+    assert places.shape == (2, 3, 10, 3)
+    np.testing.assert_array_equal(
+        places[0, :, 1], [[12, 22, 1], [17, 22, 1], [22, 22, 1]]
+    )
+    np.testing.assert_array_equal(places[0, 0, 0], [12, 22 + 9 * 2.5, 1])  # 0 is last
+    assert np.isnan(places[1]).all()
+    assert TallyForm.from_dict(MINIMAL).bubble_array() is None
+
+
+def test_bubbles_are_part_of_the_fingerprint_where_there_are_any(tmp_path):
+    plain, form = TallyForm.from_dict(MINIMAL), TallyForm.from_dict(with_bubbles())
+    assert "bubbles" not in plain.to_toml() + str(plain.model_dump())
+    assert form.fingerprint() != plain.fingerprint()
+    # stores of the first versions know the form by this
+    assert load_form("example").fingerprint().startswith("62afe59c4430db9f")
+    form.to_toml(tmp_path / "form.toml")
+    again = TallyForm.from_toml(tmp_path / "form.toml")
+    assert again.fingerprint() == form.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"step": 1.9}, r"with step 1.9 they overlap, as radius is 1; measure both"),
+        ({"digits": "0123"}, r"digits '0123' should hold each of 0123456789 once"),
+        ({"digits": "01234567899"}, r"should hold each of 0123456789 once"),
+        ({"step": 5}, r"field 'x', box 1: its bubble of 6 at 12, 52 is not on the 100"),
+        ({"radius": 0}, r"fields\[1\].bubbles.radius: Input should be greater than 0"),
+    ],
+)
+def test_mistakes_in_bubbles_are_told(changes, message):
+    with pytest.raises(FormError, match=message):
+        TallyForm.from_dict(with_bubbles(**changes))
+
+
+def test_bubbles_may_run_aslant():
+    slanted = TallyForm.from_dict(with_bubbles(step=[1.5, 1.5]))
+    assert slanted.bubble_array()[0, 0, 9].tolist() == [25.5, 35.5, 1]

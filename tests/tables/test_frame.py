@@ -116,7 +116,7 @@ def test_no_pages_make_an_empty_table(reader):
 @pytest.mark.parametrize(
     ("pages", "expected"),
     [
-        ("scans/a.jpg", r"pages: .* got the single path 'scans/a.jpg'; give \[path\]"),
+        ("scans/a.jpg", r"single path 'scans/a.jpg'; give \[path\], or of a folder"),
         (None, "pages: expected one entry a page: .* got NoneType"),
         (["a.jpg", None], r"pages\[1\]: expected a path .* got NoneType"),
     ],

@@ -171,3 +171,18 @@ def test_numbers_out_of_range_are_refused_alike(verb, option, value, store):
     assert result.exit_code == 2
     assert f"Invalid value for '{option}'" in result.stderr
     assert "is not in the range" in result.stderr
+
+
+@pytest.mark.filterwarnings("default")  # what is warned of becomes a line
+def test_review_goes_on_without_stations_and_with_too_many_votes(store, tmp_path):
+    """A count above the voters is misread, and its page comes first."""
+    stations = tmp_path / "stations.csv"
+    stations.write_text("station,voters\n0,900\n1,1\n")
+    how = ["--stations", stations, "--registered", "voters"]
+    result = run("review", store, *how)
+    assert result.exit_code == 0, result.output
+    assert "1 page without a station" in result.stderr
+    table = pd.read_csv(io.StringIO(result.stdout))
+    assert len(table) == 3
+    over = table.set_index(table["file"].map(lambda file: Path(file).stem))
+    assert over.loc["1", "counts"] == 6  # none of its counts can be right
