@@ -324,6 +324,7 @@ def test_probabilities_are_calibrated(path):
     with Store(path) as store:
         (noted,) = store.ask("SELECT content FROM reconciliations WHERE id = 2")
     assert '"temperature": [3.0]' in noted[0]
+    assert "matrix" not in noted[0]
     calibrator.log_loss_, calibrator.n_pages_ = (1.0, 0.9), 20
     saved = save_model(calibrator, path.parent / "calibrator")
     given = ["reconcile", str(path), "--calibrator", str(saved)]
