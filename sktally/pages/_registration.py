@@ -75,8 +75,8 @@ class Registration:
         The gate's score, 0 to 1: correlation with the printed lines or, where the
         form describes none, the mean score of the anchors used.
     residual : float
-        Root mean square distance in form units of the marks used, and of the boxes of
-        fields that fit their frames, from their places by the projective map that
+        Root mean square distance in form units of the marks used, and of the last box
+        of each field that fits its frames, from their places by the projective map that
         suits all of them best: small on flat paper, at whatever angle it was taken,
         and larger where it is bent. NaN where the form has no anchors. Where no field
         has a frame it is that of the marks alone: of four by the affine map, of three
