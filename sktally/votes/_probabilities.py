@@ -23,7 +23,7 @@ class ProbabilityMixin:
 
     blank_right: str
 
-    def predict_tallies(self, X: Any) -> TallyPrediction:
+    def predict_tallies(self, X: Any, *, misfit: Any = None) -> TallyPrediction:
         """Read tallies; the aggregator says how."""
         raise NotImplementedError
 
@@ -69,12 +69,16 @@ class ProbabilityMixin:
         return self
 
     @available_if(has_proba)
-    def predict_count_proba(self, X: Any) -> npt.NDArray[np.float64]:
+    def predict_count_proba(
+        self, X: Any, *, misfit: Any = None
+    ) -> npt.NDArray[np.float64]:
         """Return how probable it is that each count is exactly right.
 
         Parameters
         ----------
         X : array of cells, as in `fit`
+        misfit : array-like of bool, shape (n_tallies, n_fields), optional
+            As of `predict_tallies`.
 
         Returns
         -------
@@ -83,7 +87,7 @@ class ProbabilityMixin:
             `count_proba`, by boxes calibrated if `calibrate` was called; without it
             they are as sure as the classifier. NaN where no count was read.
         """
-        read = self.predict_tallies(X)
+        read = self.predict_tallies(X, misfit=misfit)
         boxes = read.digit_proba
         if hasattr(self, "calibrator_"):
             boxes = self.calibrator_.transform(boxes)
