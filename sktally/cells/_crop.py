@@ -19,6 +19,7 @@ from sktally._words import are, number
 from sktally.cells._as_pages import as_pages
 from sktally.cells._bubbled import with_bubbles
 from sktally.cells._bubbles import DIGITS, read_bubbles
+from sktally.cells._output import ImageOutputMixin
 from sktally.cells._report import PageReport
 from sktally.cells._sample import sample_cells, sample_step
 from sktally.exceptions import FormError, RegistrationError, TallyError, TallyWarning
@@ -34,7 +35,7 @@ _MESSAGES_SHOWN = 3
 _STEP, _LEAST_STEP = 1.5, 1.35
 
 
-class TallyCropper(TransformerMixin, BaseEstimator):
+class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
     """Cut the digit boxes of a form out of scanned pages.
 
     Each page is read, the form is located on it, and only its boxes are sampled,

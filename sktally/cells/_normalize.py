@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sktally._validate import check_choice, check_range
 from sktally.cells._bubbled import BubbledCells, bubbles_of, with_bubbles
+from sktally.cells._output import ImageOutputMixin
 from sktally.cells._steps import Steps, normalize_cells
 from sktally.exceptions import TallyError
 
@@ -29,7 +30,7 @@ _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 _CHUNK = 256
 
 
-class CellNormalizer(TransformerMixin, BaseEstimator):
+class CellNormalizer(ImageOutputMixin, TransformerMixin, BaseEstimator):
     """Clean cells, then centre and scale what the pen left in them.
 
     The paper is flattened, box frames and guide dots are taken out, and the ink is

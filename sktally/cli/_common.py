@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -108,7 +108,10 @@ def progress_bar(total: int, quiet: bool) -> Any:
 
 
 def joined(
-    parts: Callable[[], Iterable[pd.DataFrame]], stations: str | None, by: str
+    parts: Callable[[], Iterable[pd.DataFrame]],
+    stations: str | None,
+    by: str,
+    copies: Mapping[str, Sequence[str]] | None = None,
 ) -> Iterable[pd.DataFrame]:
     """Return the parts of a table with their stations, and say what did not fit.
 
@@ -124,7 +127,9 @@ def joined(
     for part in parts():
         columns = list(part)
         pages.append(part[names].drop_duplicates())
-    matched, report = match_stations(pd.concat(pages), stations, columns, by=by)
+    matched, report = match_stations(
+        pd.concat(pages), stations, columns, by=by, copies=copies
+    )
     for line in report.text.splitlines():
         say(line)
     return (part.merge(matched, on=names, how="left") for part in parts())

@@ -194,14 +194,21 @@ def export(
     With --stations the columns of each page's station beside them; pages without a
     station and stations with no page or several are told.
     """
-    from sktally.tables import Store, check_table_path, store_parts, sums_parts
+    from sktally.tables import (
+        Store,
+        check_table_path,
+        file_copies,
+        store_parts,
+        sums_parts,
+    )
 
     find = sums_parts if sums else store_parts
     if out is not None:
         check_table_path(out)
     with Store(store) as opened, opened.reading():
         chosen = opened.run(run)
-        put(joined(lambda: find(opened, chosen), stations, by), out)
+        copies = file_copies(opened, chosen) if stations is not None else None
+        put(joined(lambda: find(opened, chosen), stations, by, copies), out)
 
 
 @click.command()

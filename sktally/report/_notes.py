@@ -85,6 +85,14 @@ def station_notes(report: StationReport | None) -> list[Note]:
             "twice."
         )
         notes.append(_listed(text, lines))
+    if report.copied:
+        n = len(report.copied)
+        lines = [f"{page}: {copy}" for page, copy in report.copied.items()]
+        text = (
+            f"{many(n, 'sheet')} {are(n, 'takes its', 'take their')} station from the "
+            "name of a copy of the file, of the same bytes."
+        )
+        notes.append(_listed(text, lines))
     return notes
 
 
@@ -103,8 +111,12 @@ def store_notes(
     """Yield notes on what was read, what not, and what nobody has looked at."""
     unread = int((~pages.read).sum())
     if unread:
-        text = f"{many(unread, 'sheet')} {_was(unread)} not read: no votes of"
-        yield Note(f"{text} {_them(unread)} are counted.", where="unread")
+        text = f"{many(unread, 'sheet')} {_was(unread)} not read"
+        left, by_hand = unread - pages.n_by_hand, pages.n_by_hand
+        if by_hand:
+            text += f"; {by_hand:,} of them count{'s' * (by_hand == 1)} as people say"
+        votes = f"no votes of {'the others' if by_hand else _them(unread)} are counted"
+        yield Note(f"{text}{f'; {votes}' * (left > 0)}.", where="unread")
     if pages.n_replaced:
         yield Note(
             f"{many(pages.n_replaced, 'page')} {_was(pages.n_replaced)} read from "

@@ -12,6 +12,8 @@ from pathlib import PurePath
 import pandas as pd
 
 from sktally.tables import Run, Store
+from sktally.tables._final import final_count
+from sktally.tables._values import edits_of
 
 __all__ = ["FieldCounts", "Pages", "field_counts", "gather_pages"]
 
@@ -49,10 +51,13 @@ class Pages:
         sure, and ``doubt``, the counts expected to be wrong.
     n_replaced : int
         Pages whose file has other bytes now; they are left out.
+    n_by_hand : int
+        Sheets that were not read, and of which people have decided a count.
     """
 
     table: pd.DataFrame
     n_replaced: int
+    n_by_hand: int = 0
 
     @property
     def folder(self) -> str:
@@ -107,7 +112,21 @@ def gather_pages(store: Store, run: Run) -> Pages:
         "SELECT COUNT(*) FROM pages WHERE run = ? AND sha256 NOT IN "
         "(SELECT sha256 FROM files)"
     )
-    return Pages(whole, store.ask(ask, run.id)[0][0])
+    return Pages(whole, store.ask(ask, run.id)[0][0], _by_hand(store, run))
+
+
+def _by_hand(store: Store, run: Run) -> int:
+    """Return how many sheets that were not read have a final count all the same."""
+    some = (
+        "WHERE (sha256, number) IN (SELECT sha256, number FROM pages WHERE run = ? "
+        "AND status != 'ok' AND sha256 IN (SELECT sha256 FROM files))"
+    )
+    counted = {
+        (sha256, number)
+        for (sha256, number, _), said in edits_of(store, some, run.id).items()
+        if final_count(None, None, said)[0] is not None
+    }
+    return len(counted)
 
 
 def field_counts(store: Store, run: Run) -> FieldCounts:

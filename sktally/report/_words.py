@@ -76,7 +76,8 @@ def _of_totals(totals: Totals) -> Iterator[str]:
     elif totals.table is not None and len(totals.table) > 1:
         first, second = totals.table.nlargest(2, "total").to_dict("records")
         margin = first["total"] - second["total"]
-        yield f"{first['field']} leads {second['field']} by {margin:,} votes as read."
+        leads = f"{first['field']} leads {second['field']}"
+        yield f"{leads} by {margin:,} votes as counted."
 
 
 def _of_checks(sums: Sums, reliability: Reliability) -> Iterator[str]:

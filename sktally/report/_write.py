@@ -25,7 +25,7 @@ from sktally.report._sums import find_sums
 from sktally.report._totals import find_totals
 from sktally.report._words import key_figures, sentences
 from sktally.report._worst import worst_read, worst_unread
-from sktally.tables import Run, StationReport, Store
+from sktally.tables import Run, StationReport, Store, file_copies
 from sktally.tables._circumstances import now
 from sktally.tables._show import as_written
 from sktally.tables._stations import match_stations
@@ -182,7 +182,7 @@ def _found(
     """Return all that the template shows."""
     notes = altered(store, scans=scans)
     pages, counts = gather_pages(store, run), field_counts(store, run)
-    joined, stations = _joined(pages, **join)
+    joined, stations = _joined(pages, file_copies(store, run), **join)
     what, batch = batch_names(pages, by, joined)
     groups = [] if by in ([name] for name in _BATCHES) else by
     totals = find_totals(store, run, by=groups, **votes, **join)
@@ -208,6 +208,7 @@ def _found(
         "worst": worst_read(store, run, pages, **worst),
         "unread": worst_unread(store, run, pages, _UNREAD, n_images=n_images),
         "n_unread": int((~pages.read).sum()),
+        "n_by_hand": pages.n_by_hand,
         "folder": pages.folder,
         "images": worst["images"],
     }
@@ -226,14 +227,20 @@ def _status(pages: Pages) -> list[tuple[str, int, str]]:
 
 
 def _joined(
-    pages: Pages, *, stations: str | Path | pd.DataFrame | None, station_by: str
+    pages: Pages,
+    copies: dict[str, list[str]],
+    *,
+    stations: str | Path | pd.DataFrame | None,
+    station_by: str,
 ) -> tuple[pd.DataFrame | None, StationReport | None]:
     """Return the columns of each sheet's station, and what did not fit."""
     if stations is None:
         return None, None
     names = ["file", "page"]
     rows = pages.table[names]
-    matched, report = match_stations(rows, stations, names, by=station_by)
+    matched, report = match_stations(
+        rows, stations, names, by=station_by, copies=copies
+    )
     joined = rows.merge(matched, on=names, how="left").set_index(rows.index)
     return joined.drop(columns=names), report
 

@@ -2,6 +2,7 @@
 
 from sktally.tables._audited import audited_calibrator, audited_slips
 from sktally.tables._batch import Progress, read_to_store
+from sktally.tables._copies import file_copies
 from sktally.tables._edits import edits_table, import_edits
 from sktally.tables._frame import COLUMNS, read_tallies
 from sktally.tables._paths import check_store_path, check_table_path
@@ -36,6 +37,7 @@ __all__ = [
     "check_table_path",
     "disagreements",
     "edits_table",
+    "file_copies",
     "import_edits",
     "join_stations",
     "read_codes",

@@ -2,14 +2,14 @@
 
 Comes in: a table of counts and a table of stations. Goes out: the table with the
 columns of the stations, and what did not fit: pages without a station, stations with
-several pages, stations without one.
+several pages, stations without one, pages known by the name of a copy.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -45,6 +45,8 @@ class StationReport:
         Stations with several pages, and which.
     missing : list of str
         Stations without a page.
+    copied : dict of str to str
+        Pages that took their station from the name of a copy of their file, and which.
 
     Examples
     --------
@@ -60,15 +62,18 @@ class StationReport:
     unmatched: list[str]
     double: dict[str, list[str]]
     missing: list[str]
+    copied: dict[str, str] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
         """Say it in a line each; empty if everything fits."""
         double = [f"{key} ({', '.join(pages)})" for key, pages in self.double.items()]
+        copied = [f"{page} ({copy})" for page, copy in self.copied.items()]
         parts = {
             ("page", "without a station"): self.unmatched,
             ("station", "with several pages"): double,
             ("station", "without a page"): self.missing,
+            ("page", "whose station a copy of the file names"): copied,
         }
         return "\n".join(
             f"{number(len(names), what)} {fault}: {_few(names)}"
@@ -82,6 +87,7 @@ def join_stations(
     stations: str | Path | pd.DataFrame,
     *,
     by: str = "stem",
+    copies: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[pd.DataFrame, StationReport]:
     """Add the columns of each page's station to a table of counts.
 
@@ -97,6 +103,10 @@ def join_stations(
         folder and ending. "code": a QR or bar code on the page. Anything else is a
         regular expression with one group, searched for in the path of the file, such
         as ``"station_([0-9]+)"``.
+    copies : dict of str to list of str, optional
+        Other names of the same files, as `file_copies` returns of a store. A page
+        whose own name is that of no station takes the one that its copies name, if
+        they name one only.
 
     Returns
     -------
@@ -113,6 +123,7 @@ def join_stations(
     See Also
     --------
     read_codes : Reads the codes on a page.
+    file_copies : Which files of a store are copies.
 
     Notes
     -----
@@ -132,7 +143,9 @@ def join_stations(
     1 page without a station: a/9.jpg
     1 station without a page: 8
     """
-    pages, report = match_stations(table[["file", "page"]], stations, table, by=by)
+    pages, report = match_stations(
+        table[["file", "page"]], stations, table, by=by, copies=copies
+    )
     joined = table.merge(pages, on=["file", "page"], how="left")
     joined.index = table.index
     return joined, report
@@ -144,6 +157,7 @@ def match_stations(
     columns: Iterable,
     *,
     by: str,
+    copies: Mapping[str, Sequence[str]] | None = None,
 ) -> tuple[pd.DataFrame, StationReport]:
     """Return the pages that have a station, with its columns, and what did not fit.
 
@@ -151,7 +165,7 @@ def match_stations(
     ----------
     pages : DataFrame
         Columns ``file`` and ``page``.
-    stations, by : object
+    stations, by, copies : object
         As of `join_stations`.
     columns : iterable of str
         Of the table that they will be joined to.
@@ -165,7 +179,9 @@ def match_stations(
             f"{', '.join(clash)}; rename them"
         )
     pages = pages.drop_duplicates().reset_index(drop=True)
-    pages[_KEY] = pd.array(_keys(pages, by, set(listed[_KEY])), dtype="string")
+    keys = _keys(pages, by, set(listed[_KEY]))
+    copied = _name_by_copies(pages, keys, by, set(listed[_KEY]), copies or {})
+    pages[_KEY] = pd.array(keys, dtype="string")
     known = pages[_KEY].isin(listed[_KEY])
     named = [_name(*row) for row in pages[["file", "page"]].itertuples(index=False)]
     groups: dict[str, list[str]] = {}
@@ -175,6 +191,7 @@ def match_stations(
         [name for name, good in zip(named, known, strict=True) if not good],
         {key: groups[key] for key in listed[_KEY] if len(groups.get(key, [])) > 1},
         [key for key in listed[_KEY] if key not in groups],
+        copied,
     )
     return pages[known].merge(listed, on=_KEY, how="left"), report
 
@@ -223,6 +240,31 @@ def _keys(pages: pd.DataFrame, by: str, known: set[str]) -> list[str | None]:
         )
     found = [pattern.search(file) for file in pages["file"]]
     return [None if match is None else match[1] for match in found]
+
+
+def _name_by_copies(
+    pages: pd.DataFrame,
+    keys: list[str | None],
+    by: str,
+    known: set[str],
+    copies: Mapping[str, Sequence[str]],
+) -> dict[str, str]:
+    """Give pages without a station that of their copies; return which page, which copy.
+
+    A code on the page is the same on its copies, and asked for once.
+    """
+    copied: dict[str, str] = {}
+    if by == "code":
+        return copied
+    for i, (file, page) in enumerate(pages[["file", "page"]].to_numpy(object)):
+        others = list(copies.get(file, ())) if keys[i] not in known else []
+        named = _keys(pd.DataFrame({"file": others}), by, known) if others else []
+        found = dict(zip(named, others, strict=True))
+        stations = sorted(key for key in found if key in known)
+        if len(stations) == 1:
+            keys[i] = stations[0]
+            copied[_name(file, page)] = found[stations[0]]
+    return copied
 
 
 def _code(file: str, page: int, known: set[str]) -> str | None:

@@ -7,7 +7,7 @@ registered voters and its weight, and the same for stations of which there is no
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +62,12 @@ def group_sheets(
     station_by: str,
     registered: str | None,
     weights: str | None,
+    copies: Mapping[str, Sequence[str]] | None = None,
 ) -> Grouped:
     """Join sheets to stations and group both."""
     rows = pages
     if stations is not None:
-        rows = _with_stations(pages, stations, station_by)
+        rows = _with_stations(pages, stations, station_by, copies)
     needed = {"by": by, "registered": [registered], "weights": [weights]}
     for argument, columns in needed.items():
         for column in columns:
@@ -101,12 +102,17 @@ def group_sheets(
 
 
 def _with_stations(
-    pages: pd.DataFrame, stations: str | Path | pd.DataFrame, station_by: str
+    pages: pd.DataFrame,
+    stations: str | Path | pd.DataFrame,
+    station_by: str,
+    copies: Mapping[str, Sequence[str]] | None,
 ) -> pd.DataFrame:
     """Add the columns of each sheet's station, and rows of stations without one."""
     listed = read_stations(stations)
     names = ["file", "page"]
-    found, report = match_stations(pages[names], listed, pages, by=station_by)
+    found, report = match_stations(
+        pages[names], listed, pages, by=station_by, copies=copies
+    )
     if report.unmatched:
         warn(report.text.splitlines()[0])
     if report.double:

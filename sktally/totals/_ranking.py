@@ -26,7 +26,7 @@ class Ranking:
     leader, runner_up : str
         Parties with the most and second most votes read; of equals the first.
     margin : float
-        Votes between them, as read.
+        Votes between them, as counted.
     margin_lower, margin_upper : float
         Interval of the margin, as far as misreading goes.
     doubt_read : float
@@ -99,7 +99,7 @@ class Ranking:
         )
         return (
             f"{place}{self.leader} leads {self.runner_up} by {self.margin:,.0f} votes "
-            f"as read ({self.margin_lower:,.0f} to {self.margin_upper:,.0f} with "
+            f"as counted ({self.margin_lower:,.0f} to {self.margin_upper:,.0f} with "
             f"{100 * self.confidence_level:g} %), in {share}; in doubt are "
             f"{self.doubt_read:,.0f} votes that were read and "
             f"{self.doubt_unread:,.0f} that were not: {end}"
@@ -144,7 +144,7 @@ def ranking(totals: VoteTotals, group: Any = None) -> Ranking:
     ...     table, form="indonesia-2024", digit_proba=proba, random_state=0
     ... )
     >>> print(ranking(found))
-    paslon_2 leads paslon_1 by 47 votes as read (47 to 47 with 95 %), in all 1,000
+    paslon_2 leads paslon_1 by 47 votes as counted (47 to 47 with 95 %), in all 1,000
     draws; in doubt are 0 votes that were read and 0 that were not: the lead could fall
     """
     if totals.draws is None:

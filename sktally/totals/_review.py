@@ -17,7 +17,7 @@ import pandas as pd
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
-from sktally.tables import Store, join_stations
+from sktally.tables import Store, file_copies, join_stations
 from sktally.totals._axes import axes_of
 from sktally.totals._fields import doubts
 from sktally.totals._groups import warn
@@ -242,7 +242,8 @@ def review_order(
         raise TallyError("page_seconds, field_seconds: expected one above 0, got 0, 0")
     table = _table(source, calibrator, slips)
     if stations is not None:
-        table, report = join_stations(table, stations, by=station_by)
+        copies = None if isinstance(source, pd.DataFrame) else file_copies(source)
+        table, report = join_stations(table, stations, by=station_by, copies=copies)
         if report.unmatched:
             warn(report.text.splitlines()[0])
     if registered and registered in table and not isinstance(source, pd.DataFrame):

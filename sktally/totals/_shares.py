@@ -182,6 +182,7 @@ def vote_totals(
             station_by=station_by,
             registered=registered,
             weights=weights,
+            copies=sheets.copies,
         )
         composition = None
         if min_quality is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import pandas as pd
 
 from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm, load_form
-from sktally.tables import Store, store_parts
+from sktally.tables import Store, file_copies, store_parts
 from sktally.tables._origin import form_of
 from sktally.totals._proba import store_proba
 from sktally.votes import CLASSES, labels_to_boxes
@@ -54,6 +54,8 @@ class Sheets:
     proba : callable or None
         Returns an iterator of the probabilities of the sheets, each of shape
         (n_fields, n_places, 12), or None for a sheet that was not read.
+    copies : dict of str to list of str
+        Other names of files, as `file_copies` returns.
     """
 
     pages: pd.DataFrame
@@ -64,6 +66,7 @@ class Sheets:
     differ: dict[str, str]
     form: TallyForm | None = None
     proba: Callable[[], Iterator[npt.NDArray | None]] | None = None
+    copies: dict[str, list[str]] = field(default_factory=dict)
 
     def one_each(self, columns: Iterable[str | None]) -> None:
         """Raise if a column does not say the same in all rows of a sheet."""
@@ -215,7 +218,8 @@ def _of_store(store: Store, column: str | None, number: int | None) -> Sheets:
             yield sheet.digit_proba
         yield from (None for _ in range(len(sheets.pages) - n))
 
-    return replace(sheets, form=form, n_places=form.n_places, proba=proba)
+    sheets = replace(sheets, form=form, n_places=form.n_places, proba=proba)
+    return replace(sheets, copies=file_copies(store, run))
 
 
 def _wide(

@@ -29,8 +29,8 @@ __all__ = [
 def count_accuracy(estimator: Any, X: Any, y: Any) -> float:
     """Score the share of counts that are exact.
 
-    Ready for ``scoring=`` of GridSearchCV and cross_val_score, which refuse a 2-D y
-    with their own scorers.
+    Ready for ``scoring=`` of GridSearchCV and cross_val_score, as a function: the
+    names that scikit-learn knows do not fit, see Notes.
 
     Parameters
     ----------
@@ -46,6 +46,18 @@ def count_accuracy(estimator: Any, X: Any, y: Any) -> float:
     -------
     accuracy : float
         In [0, 1].
+
+    See Also
+    --------
+    page_accuracy : Of whole pages.
+    digit_accuracy : Of single boxes.
+
+    Notes
+    -----
+    It is also what is scored where `scoring` is left out. Scorers of scikit-learn for
+    classes (``scoring="accuracy"``, ``"f1_macro"``) take one class a sample, and warn
+    and give nan where a page has several fields; those for numbers (``"r2"``) take
+    -1, not read, for a count, and no box strings.
 
     Examples
     --------

@@ -9,9 +9,12 @@ import os
 import re
 import shutil
 from importlib.resources import files
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from sktally.report import write_report
 
@@ -93,6 +96,8 @@ def test_axe_finds_nothing_serious(opened, width, scheme):
         pytest.skip("needs axe-core; SKTALLY_AXE names its axe.min.js")
     page = opened(width, scheme, bypass_csp=True)
     page.evaluate("for (const d of document.querySelectorAll('details')) d.open = true")
+    # axe measures no text on pictures; the test of colors does, by the darkest
+    page.add_style_tag(content=".scroll { background: none }")
     page.evaluate(Path(AXE).read_text(encoding="utf-8"))
     found = page.evaluate("axe.run()")
     wrong = [
@@ -102,6 +107,29 @@ def test_axe_finds_nothing_serious(opened, width, scheme):
     ]
     assert wrong == []
     assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+
+
+def _edges(scroller):
+    """Return the first and last column of an element's pixels, from 0 to 1."""
+    shot = Image.open(BytesIO(scroller.screenshot())).convert("L")
+    pixels = np.asarray(shot) / 255
+    return np.median(pixels[:, 0]), np.median(pixels[:, -1])
+
+
+@pytest.mark.browser
+def test_tables_that_go_on_show_it_where_they_do(opened):
+    page = opened(390)
+    scroller = page.locator("#totals .scroll").first
+    assert scroller.evaluate("node => node.scrollWidth > node.clientWidth + 100")
+    left, right = _edges(scroller)
+    assert left > 0.95 and right < 0.5
+    scroller.evaluate("node => node.scrollLeft = 50")
+    assert max(_edges(scroller)) < 0.5
+    scroller.evaluate("node => node.scrollLeft = node.scrollWidth")
+    left, right = _edges(scroller)
+    assert left < 0.5 and right > 0.95
+    wide = opened(1280).locator("#t-status").locator("xpath=../..")
+    assert min(_edges(wide)) > 0.8  # no line where all of it is seen
 
 
 @pytest.mark.browser
@@ -186,7 +214,9 @@ def test_colors_of_text_and_charts_have_the_contrast_of_wcag_aa():
             for name, c in colors.items()
         }
         for text in ("ink", "soft", "accent"):
-            assert _contrast(colors[text], colors["paper"]) >= 4.5
+            for ground in {"paper", "fold"} & {*colors}:  # nothing folds in print
+                assert _contrast(colors[text], colors[ground]) >= 4.5
+        assert _contrast(colors["soft"], colors["paper"]) >= 3  # the line at a fold
         for text in ("ink", "alert"):
             assert _contrast(colors[text], colors["alert-shade"]) >= 4.5
         for mark in ("good", "fair", "bad", "lost", "accent"):

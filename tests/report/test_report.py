@@ -15,7 +15,8 @@ from sktally import TallyForm, load_reader, read_to_store, vote_totals
 from sktally.cli import main
 from sktally.exceptions import StoreError, TallyError
 from sktally.report import write_report as write_whole_report
-from sktally.tables import Store, _schema, store_status, sums_table
+from sktally.report._pages import gather_pages
+from sktally.tables import Store, _schema, import_edits, store_status, sums_table
 from sktally.tables._image import FileState, PageName
 from sktally.tables._records import PageRecord
 from sktally.totals import ranking
@@ -82,7 +83,7 @@ def test_audits_say_how_often_the_machine_is_right(report, full, made):
 
 def test_warnings_are_inside(report):
     for text in (
-        "2 sheets were not read: no votes of them are counted.",
+        "2 sheets were not read; no votes of them are counted.",
         "Readings of 1 count disagree; no total holds these.",
         "2 stations without a sheet.",
         "2 sheets without a station in the list.",
@@ -380,3 +381,30 @@ def test_stations_as_a_table(full, stations, tmp_path, parsed):
     listed = pd.read_csv(stations)
     out = write_report(full, tmp_path / "r.html", stations=listed, by=["district"])
     assert "2 stations without a sheet." in parsed(out).text
+
+
+@quiet
+def test_a_sheet_that_people_read_is_counted_and_said_to_be(store, whole, tmp_path):
+    """Words and numbers agree where a page that was refused has been typed in."""
+    blank = str(whole.scans / "north" / "blank.png")
+    plain = write_report(store, tmp_path / "plain.html").read_text(encoding="utf-8")
+    assert "2 sheets were not read; no votes of them are counted." in plain
+    typed = {"file": [blank] * 2, "field": ["01", "02"], "count": ["40", "2"]}
+    with Store(store) as opened:
+        run, n = opened.run(), 12
+        assert gather_pages(opened, run).n_by_hand == 0
+        wrong = pd.DataFrame(typed).assign(who="ana")
+        import_edits(opened, wrong[1:], purpose="entry")  # one reading decides nothing
+        assert gather_pages(opened, run).n_by_hand == 0
+        import_edits(opened, wrong, purpose="correction")
+        assert gather_pages(opened, run).n_by_hand == 1
+    text = write_report(store, tmp_path / "typed.html").read_text(encoding="utf-8")
+    assert "12 of 14 sheets were read" in text
+    assert "2 sheets were not read; 1 of them counts as people say; no votes" in text
+    assert "1 sheet that was not read is among them, with what people say of it" in text
+    table = vote_totals(store, random_state=0).table.set_index("field")
+    assert table.loc["01", "n_read"] == n + 1 and table.loc["03", "n_read"] == n
+    row = f"{table.loc['01', 'total']:,}</td>"
+    assert row in text and row not in plain
+    assert "sheets that have a final count" in text
+    assert "Votes by party, of the sheets that were read" not in text

@@ -4,9 +4,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
-from sktally import TallyError
-from sktally.tables import join_stations, read_codes
+from sktally import TallyError, TallyWarning, load_reader, read_to_store, vote_totals
+from sktally.cli import main
+from sktally.tables import file_copies, join_stations, read_codes
+from sktally.totals import review_order
 
 STATIONS = pd.DataFrame(
     {"station": ["0017", "0018", "0019"], "district": ["N", "S", "S"], "voters": 500}
@@ -123,3 +126,49 @@ def test_lists_that_are_none(tmp_path):
     empty.touch()
     with pytest.raises(TallyError, match="got an empty one"):
         join_stations(pages, empty)
+
+
+COPIES = {"a/0017_copy.jpg": ["a/0017.jpg", "b/0017.jpg"], "a/0018.jpg": ["a/0019.jpg"]}
+
+
+def test_a_copy_names_the_station_of_its_original():
+    pages = table("a/0017_copy.jpg", "a/0018.jpg")
+    joined, report = join_stations(pages, STATIONS, copies=COPIES)
+    assert joined["station"].tolist() == ["0017"] * 2 + ["0018"] * 2
+    assert report.copied == {"a/0017_copy.jpg": "b/0017.jpg"}
+    assert report.unmatched == [] and report.missing == ["0019"]  # own names go first
+    told = "1 page whose station a copy of the file names: a/0017_copy.jpg (b/0017.jpg)"
+    assert told in report.text
+    assert join_stations(pages, STATIONS)[1].unmatched == ["a/0017_copy.jpg"]
+
+
+def test_copies_that_name_two_stations_name_none():
+    copies = {"x.jpg": ["0017.jpg", "0018.jpg"]}
+    report = join_stations(table("x.jpg"), STATIONS, copies=copies)[1]
+    assert report.unmatched == ["x.jpg"] and report.copied == {}
+    by = {"by": "tps_([0-9]+)", "copies": {"x.jpg": ["other.jpg", "tps_0019.jpg"]}}
+    joined, report = join_stations(table("x.jpg"), STATIONS, **by)
+    assert joined["station"].tolist() == ["0019"] * 2
+
+
+def test_a_copy_that_sorts_first_in_a_store(made, tmp_path):
+    names = [tmp_path / name for name in ("TPS_001 copy.png", "TPS_001.png")]
+    for name in names:
+        cv2.imwrite(str(name), made.pages[0])
+    store, out = tmp_path / "votes.sqlite", tmp_path / "votes.csv"
+    told = read_to_store(load_reader("example"), names, store)
+    assert (told.read, told.copies) == (1, 1)
+    assert file_copies(store) == {str(names[0]): [str(names[1])]}
+    stations = tmp_path / "stations.csv"
+    stations.write_text("station,district,voters\nTPS_001,N,900\n")
+    args = ["export", store, "--stations", stations, "--out", out]
+    done = CliRunner().invoke(main, [str(arg) for arg in args])
+    assert "whose station a copy of the file names" in done.stderr
+    assert "without a" not in done.stderr
+    assert set(pd.read_csv(out)["district"]) == {"N"}
+    with pytest.warns(TallyWarning, match="rest on a single sheet"):
+        totals = vote_totals(store, stations=stations, by="district", random_state=0)
+    assert totals.groups["district"].tolist() == ["N"]
+    assert set(totals.table["n_missing"]) == {0}
+    plan = review_order(store, stations=stations, registered="voters")
+    assert len(plan.pages) == 1

@@ -29,7 +29,7 @@ def test_margin_and_doubt_are_those_of_the_draws():
     assert found.leads == 0.8
     assert found.stands  # 7 is more than 3 for y, and 35 more than 7 for z
     assert str(found) == (
-        "x leads y by 10 votes as read (7 to 10 with 50 %), in 80.0 % of 5 draws; "
+        "x leads y by 10 votes as counted (7 to 10 with 50 %), in 80.0 % of 5 draws; "
         "in doubt are 3 votes that were read and 3 that were not: the lead stands even "
         "if all of them go to the others"
     )
@@ -64,7 +64,7 @@ def test_a_group_has_a_ranking_of_its_own():
     south = ranking(totals, ("S", 2))
     assert south.leader == "y"
     assert str(south).startswith(
-        "district S, kind 2: y leads x by 4 votes as read (4 to 4 with"
+        "district S, kind 2: y leads x by 4 votes as counted (4 to 4 with"
     )
     for wrong in (("S", 1), "S", ("S",)):
         with pytest.raises(TallyError, match="group: expected one such as district N"):

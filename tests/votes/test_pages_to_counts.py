@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_validate
 from sklearn.pipeline import Pipeline
 from sklearn.svm import SVC
 
 from sktally.cells import CellNormalizer, TallyCropper
 from sktally.datasets import make_tally_pages
-from sktally.exceptions import TallyWarning
-from sktally.votes import VoteCountAggregator, count_accuracy, digit_accuracy
+from sktally.exceptions import TallyError, TallyWarning
+from sktally.votes import (
+    VoteCountAggregator,
+    count_accuracy,
+    digit_accuracy,
+    page_accuracy,
+)
 
 
 @pytest.fixture(scope="module")
@@ -63,3 +69,34 @@ def test_search_over_files_grouped_by_station(files, reader):
         error_score="raise",
     ).fit(paths, boxes, groups=np.arange(8) // 2)
     assert search.best_params_ == {"votes__classifier__C": 10}
+
+
+@pytest.mark.parametrize("container", ["pandas", "polars"])
+def test_cells_are_no_data_frames(reader, container):
+    assert reader.set_output() is reader
+    assert reader.set_output(transform="default") is reader
+    told = f"expected 'default', got '{container}': TallyCropper .*read_tallies"
+    with pytest.raises(TallyError, match=told):
+        reader.set_output(transform=container)
+    with pytest.raises(TallyError, match="CellNormalizer returns images"):
+        CellNormalizer().set_output(transform=container)
+
+
+def test_tables_asked_of_all_estimators_leave_cells_as_they_are(files, reader):
+    paths, boxes = files
+    plain = reader.fit(paths[:2], boxes[:2]).predict(paths[:2])
+    with config_context(transform_output="pandas"):
+        assert reader[:-1].transform(paths[:2]).ndim == 5
+        np.testing.assert_array_equal(reader.predict(paths[:2]), plain)
+
+
+def test_scores_of_several_kinds_by_cross_validation(files, reader):
+    paths, boxes = files
+    scorers = {"count": count_accuracy, "page": page_accuracy, "digit": digit_accuracy}
+    by_name = cross_validate(reader, paths, boxes, scoring=scorers, cv=2)
+    own = cross_validate(reader, paths, boxes, cv=2)
+    np.testing.assert_array_equal(by_name["test_count"], own["test_score"])
+    page, count, digit = (
+        by_name[f"test_{name}"] for name in ("page", "count", "digit")
+    )
+    assert (page <= count).all() and (count <= digit).all() and (digit > 0.5).all()
