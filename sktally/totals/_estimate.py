@@ -134,7 +134,8 @@ def estimate(
     ----------
     C.-E. Särndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling, Springer
     1992. A. N. Angelopoulos, J. C. Duchi and T. Zrnic, PPI++: Efficient
-    Prediction-Powered Inference, arXiv:2311.01453, 2023.
+    Prediction-Powered Inference, arXiv:2311.01453, 2023. J. W. Tukey, Exploratory Data
+    Analysis, Addison-Wesley 1977.
 
     Examples
     --------
