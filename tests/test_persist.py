@@ -223,6 +223,23 @@ def test_damaged_calibrators_are_told(calibrated, tmp_path, value):
         load_model(path)
 
 
+def test_a_matrix_comes_back_and_a_damaged_one_is_told(calibrated, tallies, tmp_path):
+    model = pickle.loads(pickle.dumps(calibrated))
+    made = make_tally_pages(20, random_state=1)
+    cells = model[:-1].transform(made.pages)
+    model["votes"].calibrate(cells, made.counts, by="place", method="matrix")
+    path = save_model(model, tmp_path / "reader")
+    cells = model[:-1].transform(tallies.pages)
+    proba = model["votes"].predict_count_proba(cells)
+    again = load_model(path)["votes"]
+    assert again.calibrator_.intercept_.shape == (3, 12)
+    assert (again.predict_count_proba(cells) == proba).all()
+    model["votes"].calibrator_.matrix_ = np.eye(3)
+    path = save_model(model, tmp_path / "damaged")
+    with pytest.raises(ModelFormatError, match=r"matrix_: expected finite .* \(3, 3\)"):
+        load_model(path)
+
+
 def test_shared_parts_are_written_once(pipeline, tallies, tmp_path):
     votes = VoteCountAggregator(FrozenEstimator(pipeline[-1]))
     model = Pipeline(

@@ -87,8 +87,8 @@ def read(
     PATHS are files, folders and patterns.
 
     Columns: file, page, field, boxes, count, confidence, tally_quality, status
-    (ok, ambiguous, rejected, failed), message. Exit status 0: all pages read;
-    3: some pages were not; 130: interrupted.
+    (ok, ambiguous, misfit, rejected, failed), message. Exit status 0: all pages
+    read; 3: some pages were not; 130: interrupted.
 
     With --out FILE.sqlite pages go to a store: the same command goes on where it
     ended, and no page is read or counted twice. See `status` and `export`.
@@ -184,10 +184,13 @@ def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
     unread = pages[pages["status"].isin(["rejected", "failed"])]
     if not quiet:
         _tell_unread(unread["message"].tolist(), "the table")
-        ambiguous = int((table["status"] == "ambiguous").sum())
+        said = [
+            number(int((table["status"] == status).sum()), f"{status} count")
+            for status in ("ambiguous", "misfit")
+        ]
         click.echo(
             f"{number(len(pages), 'page')}: {len(pages) - len(unread)} read, "
-            f"{len(unread)} not read; {number(ambiguous, 'ambiguous count')}"
+            f"{len(unread)} not read; {', '.join(said)}"
             + (f"; wrote {out}" if out else ""),
             err=True,
         )

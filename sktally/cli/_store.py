@@ -22,7 +22,7 @@ from sktally.cli._common import (
 )
 from sktally.exceptions import TallyError
 
-__all__ = ["edits", "export", "reconcile", "show", "status", "verify"]
+__all__ = ["calibrate", "edits", "export", "reconcile", "show", "status", "verify"]
 
 if TYPE_CHECKING:
     from sktally.votes import SumSlips
@@ -43,6 +43,38 @@ def status(store: str) -> None:
 
     with Store(store) as opened:
         click.echo(store_status(opened))
+
+
+@click.command()
+@_STORE
+@click.option("--out", required=True, metavar="MODEL", help="File to save it to.")
+@click.option(
+    "--method",
+    type=click.Choice(["temperature", "matrix"]),
+    default="matrix",
+    show_default=True,
+    help="Only how sure to be, or also what digits are taken for.",
+)
+@_RUN
+@explain
+def calibrate(store: str, out: str, method: str, run: int | None) -> None:
+    """Learn from audits in STORE what its probabilities are worth.
+
+    Audits must have read counts on 20 pages or more; a hundred say more. `reconcile`,
+    `totals`, `review` and `report` take what is saved as --calibrator.
+    """
+    from sktally.persist import save_model
+    from sktally.tables import Store, audited_calibrator
+
+    with Store(store) as opened:
+        found = audited_calibrator(opened, opened.run(run), method=method)
+    path = save_model(found, out)
+    before, after = found.log_loss_
+    click.echo(
+        f"learnt from {number(found.n_pages_, 'audited page')}: log loss of a box "
+        f"{before:.4f} before, {after:.4f} after; wrote {path}",
+        err=True,
+    )
 
 
 @click.command()

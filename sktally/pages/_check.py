@@ -17,7 +17,7 @@ from sktally.form import TallyForm, load_form
 from sktally.pages._overlay import ADVICE, draw_registration, write_picture
 from sktally.pages._read import read_page, split_name
 from sktally.pages._register import register_page
-from sktally.pages._registration import Registration
+from sktally.pages._registration import MISFIT, Registration
 
 __all__ = ["PageCheck", "check_form", "picture_name"]
 
@@ -83,7 +83,8 @@ class PageCheck:
         if not np.isfinite(scores).any():
             return ""
         worst = int(np.nanargmin(scores))
-        return f"; frames fit least in {self.fields[worst]!r}, {scores[worst]:.2f}"
+        text = f"; frames fit least in {self.fields[worst]!r}, {scores[worst]:.2f}"
+        return text + (" (a misfit)" if scores[worst] < MISFIT else "")
 
 
 def check_form(

@@ -23,6 +23,7 @@ __all__ = [
     "guess_at_once",
     "is_plausible",
     "jacobian",
+    "joint_residual",
 ]
 
 
@@ -291,6 +292,18 @@ def fit_residual(form_xy: np.ndarray, page_xy: np.ndarray, matrix: np.ndarray) -
         matrix = np.vstack([np.column_stack([linear, shift]), [0.0, 0.0, 1.0]])
     back = apply_homography(cv2.invert(matrix)[1], page_xy)
     return float(np.sqrt(np.mean(np.sum((back - form_xy) ** 2, axis=1))))
+
+
+def joint_residual(form_xy: np.ndarray, page_xy: np.ndarray) -> float:
+    """Return the root mean square misfit, in form units, of more points than four.
+
+    That of the projective map which suits all of them best; NaN where there is none.
+    """
+    matrix = _fit_projective(form_xy, page_xy)
+    if matrix is None:
+        return float("nan")
+    off = apply_homography(cv2.invert(matrix)[1], page_xy) - form_xy
+    return float(np.sqrt(np.mean(np.sum(off * off, axis=1))))
 
 
 def is_plausible(matrix: np.ndarray, width: float, height: float) -> bool:

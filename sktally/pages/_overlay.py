@@ -148,10 +148,12 @@ def _draw_fields(
     low, high = np.nanmin(found.quads, (1, 2)), np.nanmax(found.quads, (1, 2))
     for i, field in enumerate(form.fields):
         quads = found.quads[i][~np.isnan(found.quads[i]).any(axis=(1, 2))]
+        scored = found.field_scores.size > 0
+        colour = _LOST if scored and found.misfits[i] else _BOX
         for quad in quads:
-            _polygon(canvas, quad, scale, _BOX)
+            _polygon(canvas, quad, scale, colour)
         label = field.name if texts is None else f"{field.name}: {texts[i]}"
-        if found.field_scores.size and not np.isnan(found.field_scores[i]):
+        if scored and not np.isnan(found.field_scores[i]):
             label += f" ({found.field_scores[i]:.2f})"
         (x, y), bottom = low[i] * scale, high[i, 1] * scale
         origin = (max(2, round(x) - 30), max(12, round(y) - 5))
@@ -161,7 +163,7 @@ def _draw_fields(
         covered &= (above[1, 0] > low[:, 0]) & (above[0, 0] < high[:, 0])
         if np.delete(covered, i).any():  # rows close together: beside, not above
             origin = (max(2, round(x) - length - 6), round((y + bottom + height) / 2))
-        _write(canvas, label, origin, _BOX)
+        _write(canvas, label, origin, colour)
 
 
 def _draw_bubbles(

@@ -6,6 +6,7 @@ printed anchors are found by them; all others by their learnt reference.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ from sktally.exceptions import (
 from sktally.form import TallyField, TallyForm, load_form
 from sktally.pages._attempt import Attempt
 from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
+from sktally.pages._fit import joint_residual
 from sktally.pages._locate import locate_form
+from sktally.pages._marks import form_marks
 from sktally.pages._reference import like_shifts, register_by_reference
-from sktally.pages._registration import AnchorHit, Registration
+from sktally.pages._registration import MISFIT, AnchorHit, Registration
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
 from sktally.pages._which_way import break_tie, check_mirrored
@@ -152,11 +155,32 @@ def register_page(
         quads=quads,
         turn=best.turn,
         score=min(max(best.evidence, 0.0), 1.0),
-        residual=best.residual,
+        residual=_residual(form, best, quads, field_scores),
         method="anchors",
         anchors=_hits(form, best),
         field_scores=field_scores,
     )
+
+
+def _residual(
+    form: TallyForm, best: Attempt, quads: np.ndarray, scores: np.ndarray
+) -> float:
+    """Return how far marks and boxes, all snapped, are from lying on flat paper."""
+    sound = np.flatnonzero(scores >= MISFIT)  # none where nothing is framed
+    if not len(sound):
+        return best.residual
+    marks = np.array([mark.xy for mark in form_marks(form)])
+    return joint_residual(
+        np.vstack([marks[best.used], _last_boxes(form.fields)[sound]]),
+        np.vstack([best.xy[best.used], quads[sound, -1].sum(axis=1) / 4]),
+    )
+
+
+@lru_cache(maxsize=32)
+def _last_boxes(fields: tuple[TallyField, ...]) -> np.ndarray:
+    """Return the middle of the last box of each field, in form units."""
+    x, y, width, height = np.array([field.rectangles[-1] for field in fields]).T
+    return np.column_stack([x + width / 2, y + height / 2])
 
 
 def _hits(form: TallyForm, attempt: Attempt) -> tuple[AnchorHit, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 from sktally.form import TallyForm
 
 __all__ = [
+    "MISFIT",
     "AnchorHit",
     "Registration",
     "apply_homography",
@@ -20,6 +21,9 @@ __all__ = [
     "form_quads",
     "turn_page",
 ]
+
+#: Score below which the printed frames of a field fit badly; see benchmarks/misfits.py.
+MISFIT = 0.6
 
 
 @dataclass(frozen=True)
@@ -71,10 +75,12 @@ class Registration:
         The gate's score, 0 to 1: correlation with the printed lines or, where the
         form describes none, the mean score of the anchors used.
     residual : float
-        Root mean square distance of the anchors from their fitted places, in form
-        units; NaN where the form has no anchors. An exactly determined fit has no
-        misfit of its own: four marks report that of the affine map, three that of
-        the map without shear.
+        Root mean square distance in form units of the marks used, and of the last box
+        of each field that fits its frames, from their places by the projective map that
+        suits all of them best: small on flat paper, at whatever angle it was taken,
+        and larger where it is bent. NaN where the form has no anchors. Where no field
+        has a frame it is that of the marks alone: of four by the affine map, of three
+        by the map without shear, as an exactly determined fit has no misfit.
     method : {"anchors", "reference"}
         How the form was found.
     anchors : tuple of AnchorHit
@@ -100,6 +106,22 @@ class Registration:
     method: str
     anchors: tuple[AnchorHit, ...] = ()
     field_scores: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def misfits(self) -> np.ndarray:
+        """Tell of which fields the printed frames fit badly, ``(n_fields,)`` bool.
+
+        That is, with a score below 0.6: they may have been cut beside their boxes. Of a
+        field without a printed frame nothing tells.
+
+        Examples
+        --------
+        >>> from sktally import make_tally_pages, register_page
+        >>> made = make_tally_pages(1, form="example", random_state=0)
+        >>> register_page(made.pages[0], made.form).misfits.any()
+        np.False_
+        """
+        return np.asarray(self.field_scores < MISFIT)
 
     def enlarged(self, factor: int) -> Registration:
         """Return the same on a page of which this one's pixels are averages.

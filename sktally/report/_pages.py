@@ -81,8 +81,8 @@ class FieldCounts:
     Parameters
     ----------
     table : DataFrame
-        A row for each field: ``field``, ``ok``, ``ambiguous``, ``failed`` and
-        ``confidence``, the mean of those that are ok.
+        A row for each field: ``field``, ``ok``, ``ambiguous``, ``misfit``,
+        ``failed`` and ``confidence``, the mean of those that are ok.
     bands : list of (str, int)
         Counts that are ok, by confidence, the surest first.
     """
@@ -118,11 +118,11 @@ def field_counts(store: Store, run: Run) -> FieldCounts:
     )
     ask = (
         "SELECT f.field, SUM(f.status = 'ok'), SUM(f.status = 'ambiguous'), "
-        "SUM(f.status NOT IN ('ok', 'ambiguous')), "
+        "SUM(f.status = 'misfit'), SUM(f.status NOT IN ('ok', 'ambiguous', 'misfit')), "
         f"AVG(CASE WHEN f.status = 'ok' THEN f.confidence END) {some} "
         "GROUP BY f.field ORDER BY MIN(f.place)"
     )
-    names = ["field", "ok", "ambiguous", "failed", "confidence"]
+    names = ["field", "ok", "ambiguous", "misfit", "failed", "confidence"]
     table = pd.DataFrame(store.ask(ask, run.id), columns=names)
     cases = " ".join(f"WHEN f.confidence >= {edge} THEN {edge}" for edge in _EDGES)
     ask = f"SELECT CASE {cases} END, COUNT(*) {some} AND f.status = 'ok' GROUP BY 1"

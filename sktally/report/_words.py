@@ -105,7 +105,7 @@ def _of_checks(sums: Sums, reliability: Reliability) -> Iterator[str]:
 
 def _counts(counts: FieldCounts) -> tuple[int, int]:
     table = counts.table
-    doubtful = table["ambiguous"].sum() + table["failed"].sum()
+    doubtful = table[["ambiguous", "misfit", "failed"]].to_numpy().sum()
     return int(table["ok"].sum()), int(doubtful)
 
 

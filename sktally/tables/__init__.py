@@ -1,6 +1,6 @@
 """From counts to a table, or to a store that grows: a row for each page and field."""
 
-from sktally.tables._audited import audited_slips
+from sktally.tables._audited import audited_calibrator, audited_slips
 from sktally.tables._batch import Progress, read_to_store
 from sktally.tables._edits import edits_table, import_edits
 from sktally.tables._frame import COLUMNS, read_tallies
@@ -30,6 +30,7 @@ __all__ = [
     "Run",
     "StationReport",
     "Store",
+    "audited_calibrator",
     "audited_slips",
     "check_store_path",
     "check_table_path",

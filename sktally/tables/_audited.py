@@ -1,20 +1,24 @@
-"""Learn how often sums are off on paper from what audits have read.
+"""Learn from what audits have read: how often sums are off, and what boxes are worth.
 
-Comes in: a store with audit readings. Goes out: shares of slips. Corrections and
-second entries do not count: they are made where something looked wrong, and sums that
-do not hold look wrong. An audit draws its sheets, whatever is on them.
+Comes in: a store with audit readings. Goes out: shares of slips, or a calibrator of
+probabilities. Corrections and second entries do not count: they are made where
+something looked wrong, and misread digits and sums that do not hold look wrong. An
+audit draws its sheets, whatever is on them.
 """
 
 from __future__ import annotations
 
-from sktally.exceptions import StoreError
+import numpy as np
+
+from sktally.exceptions import StoreError, TallyError
+from sktally.tables._origin import form_of
 from sktally.tables._records import Run
-from sktally.tables._sheets import check_sums
+from sktally.tables._sheets import check_sums, page_proba
 from sktally.tables._store import Store
 from sktally.tables._values import Edit, edits_of
-from sktally.votes import SumSlips, fit_slips
+from sktally.votes import DigitCalibrator, SumSlips, fit_slips
 
-__all__ = ["audited_slips"]
+__all__ = ["audited_calibrator", "audited_slips"]
 
 # With one sum on each, and all of them holding, fewer sheets would not tell the share
 # of slips that `SumSlips` guesses, 0.06, from none (rule of three: 3 / 50).
@@ -67,14 +71,8 @@ def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
     run = run or store.run()
     sums = check_sums(run)
     bound = list(dict.fromkeys(n for total in sums for n in (total, *sums[total])))
-    ask = (
-        "WHERE purpose = 'audit' AND EXISTS (SELECT 1 FROM pages p WHERE p.run = ? AND "
-        "p.sha256 = edits.sha256 AND p.number = edits.number)"
-    )
-    sheets: dict[tuple[str, int], dict[str, int]] = {}
-    for (sha256, number, name), edits in edits_of(store, ask, run.id).items():
-        sheets.setdefault((sha256, number), {})[name] = _agreed(edits)
-    whole = [[s[n] for n in bound] for s in sheets.values() if {*bound} <= {*s}]
+    sheets = _audited(store, run).values()
+    whole = [[s[n] for n in bound] for s in sheets if {*bound} <= {*s}]
     if len(whole) < _MIN_SHEETS:
         raise StoreError(
             f"{store.path}: expected at least {_MIN_SHEETS} sheets of run {run.id} of "
@@ -82,6 +80,89 @@ def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
             "import more readings of purpose audit, or give shares of slips"
         )
     return fit_slips(whole, bound, sums), len(whole)
+
+
+def audited_calibrator(
+    store: Store,
+    run: Run | None = None,
+    *,
+    by: str = "place",
+    method: str = "matrix",
+) -> DigitCalibrator:
+    """Learn what the probabilities of boxes are worth from counts that audits read.
+
+    Parameters
+    ----------
+    store : Store
+        An open store.
+    run : Run, optional
+        Whose form and pages; by default the one last read in.
+    by : {"all", "place"}, default="place"
+    method : {"temperature", "matrix"}, default="matrix"
+        See `DigitCalibrator`.
+
+    Returns
+    -------
+    DigitCalibrator
+        For the other pages of the run, and more like them read by the same model.
+
+    Raises
+    ------
+    StoreError
+        If audits have read a count on fewer than 20 pages that were read.
+
+    See Also
+    --------
+    import_edits : Adds readings of the purpose "audit".
+    reconcile_store, sktally.review_order, sktally.vote_totals : Take it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from sktally import load_reader, read_to_store
+    >>> from sktally.tables import Store, audited_calibrator
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> path = folder.name + "/votes.sqlite"
+    >>> _ = read_to_store(load_reader("example"), [], path)
+    >>> with Store(path) as store:
+    ...     audited_calibrator(store)
+    Traceback (most recent call last):
+    sktally.exceptions.StoreError: ... expected at least 20 labelled pages ..., got 0...
+    >>> folder.cleanup()
+    """
+    run = run or store.run()
+    form = form_of(run)
+    read = "SELECT sha256, number, id FROM pages WHERE run = ? AND status = 'ok'"
+    pages = {(sha256, number): page for sha256, number, page in store.ask(read, run.id)}
+    sheets = {
+        pages[s]: counts for s, counts in _audited(store, run).items() if s in pages
+    }
+    known = [[c.get(n, -1) for n in form.field_names] for c in sheets.values()]
+    proba = [page_proba(store, page, form) for page in sheets]
+    boxes = np.empty((0, form.n_fields, form.n_places, 12))
+    calibrator = DigitCalibrator(by=by, method=method)
+    try:
+        return calibrator.fit(
+            np.concatenate([boxes, *(one[None] for one in proba)]),
+            np.array(known, dtype=np.int64).reshape(-1, form.n_fields),
+        )
+    except TallyError as error:
+        raise StoreError(
+            f"{store.path}: audits of run {run.id}: {error}; import more readings of "
+            "purpose audit"
+        ) from None
+
+
+def _audited(store: Store, run: Run) -> dict[tuple[str, int], dict[str, int]]:
+    """Return the counts that audits have read, by page and field."""
+    ask = (
+        "WHERE purpose = 'audit' AND EXISTS (SELECT 1 FROM pages p WHERE p.run = ? AND "
+        "p.sha256 = edits.sha256 AND p.number = edits.number)"
+    )
+    sheets: dict[tuple[str, int], dict[str, int]] = {}
+    for (sha256, number, name), edits in edits_of(store, ask, run.id).items():
+        sheets.setdefault((sha256, number), {})[name] = _agreed(edits)
+    return sheets
 
 
 def _agreed(edits: list[Edit]) -> int:

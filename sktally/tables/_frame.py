@@ -22,7 +22,7 @@ from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError
 from sktally.pages._read import split_name
 from sktally.tables._image import printable
-from sktally.tables._rows import check_reader, crop_and_clean, page_rows
+from sktally.tables._rows import check_reader, crop_and_clean, page_rows, read_cropped
 
 __all__ = ["COLUMNS", "read_tallies"]
 
@@ -77,7 +77,8 @@ def read_tallies(
         Columns `COLUMNS`: ``file``, ``page`` (from 1), ``field``, ``boxes`` (as
         written, such as "x23"), ``count`` (nullable Int64), ``confidence`` and
         ``tally_quality`` (the paper's, 0 to 1), ``status`` ("ok", "ambiguous",
-        "rejected": form not found, "failed": file not readable), ``message``.
+        "misfit": frames fit badly, "rejected": form not found, "failed": file not
+        readable), ``message``.
 
     Raises
     ------
@@ -117,7 +118,7 @@ def _is_empty(pages: object) -> bool:
 
 def _read_batch(reader: Pipeline, batch: list, start: int) -> Iterator[dict]:
     cells, reports = crop_and_clean(reader, batch)
-    read = reader[-1].predict_tallies(cells)
+    read = read_cropped(reader, cells, reports)
     for i, report in enumerate(reports):
         file, page = _name(batch[i], start + i)
         named = replace(report, message=_renamed(report, batch[i], file))

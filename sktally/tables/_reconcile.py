@@ -152,7 +152,7 @@ def reconcile_store(
         content = {
             "slips": _content(slips),
             "audited": audited,
-            "temperature": calibrator and calibrator.temperature_.tolist(),
+            **({"temperature": None} if calibrator is None else calibrator._content()),
             "versions": versions("numpy", "scipy"),
         }
         number = begin_reconciliation(store, chosen, content)

@@ -16,9 +16,17 @@ from sklearn.pipeline import Pipeline
 from sktally.cells import PageReport
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
+from sktally.pages._registration import MISFIT
 from sktally.votes import TallyPrediction
 
-__all__ = ["PageResult", "check_reader", "crop_and_clean", "page_results", "page_rows"]
+__all__ = [
+    "PageResult",
+    "check_reader",
+    "crop_and_clean",
+    "page_results",
+    "page_rows",
+    "read_cropped",
+]
 
 
 @dataclass(frozen=True)
@@ -63,11 +71,22 @@ def crop_and_clean(
     return cells, reports
 
 
+def read_cropped(
+    reader: Pipeline, cells: np.ndarray, reports: Sequence[PageReport]
+) -> TallyPrediction:
+    """Read cells that were cropped, in the light of how their fields fit."""
+    misfit = np.zeros((len(reports), reader[0].form_.n_fields), dtype=bool)
+    for i, report in enumerate(reports):
+        if report.registration is not None:
+            misfit[i] = report.registration.misfits
+    return reader[-1].predict_tallies(cells, misfit=misfit)
+
+
 def page_results(
     reader: Pipeline, cells: np.ndarray, reports: Sequence[PageReport]
 ) -> list[PageResult]:
     """Read cells that were cropped, and return a result for each page."""
-    read = reader[-1].predict_tallies(cells)
+    read = read_cropped(reader, cells, reports)
     form = reader[0].form_
     return [
         PageResult(
@@ -110,7 +129,10 @@ def page_rows(
         # On a page that was located, a field without all its cells.
         status = "failed" if status == "unread" else status
         said = read.handwriting[i, j], read.bubbles[i, j]
-        texts = (_why(status, read.boxes[i, j], *said), *broken.get(name, ()))
+        why = _why(status, read.boxes[i, j], *said)
+        if status == "misfit" and report.registration is not None:
+            why = _why_misfit(report.registration.field_scores[j])
+        texts = (why, *broken.get(name, ()))
         yield {
             "field": name,
             "boxes": read.boxes[i, j],
@@ -135,6 +157,13 @@ def _why(status: str, boxes: str, handwriting: str, bubbles: str) -> str:
     if status == "ambiguous":
         return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
     return ""
+
+
+def _why_misfit(score: float) -> str:
+    return (
+        f"its printed frames fit badly, {score:.2f} (needed {MISFIT:.2f}), so that its "
+        "boxes may have been cut beside their place; look at the page"
+    )
 
 
 def _differ(handwriting: str, bubbles: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from sktally.exceptions import StoreError
+from sktally.form import TallyForm
 from sktally.tables._chain import add_link
 from sktally.tables._circumstances import now
 from sktally.tables._origin import form_of
@@ -22,7 +23,7 @@ from sktally.votes import CLASSES, SLIP_TYPES, ReconciledTallies, SumSlips
 
 __all__ = [
     *("JOINED", "add_sheets", "begin_reconciliation", "check_sums", "count_sheets"),
-    *("pages_left", "reconciled_by", "shown_reconciliation"),
+    *("page_proba", "pages_left", "reconciled_by", "shown_reconciliation"),
 ]
 
 #: What joins the rows of a reconciliation to pages ``p`` and fields ``f``.
@@ -78,7 +79,6 @@ def pages_left(
     proba : ndarray of float64, shape (n_pages, n_fields, n_places, 12)
     """
     form = form_of(run)
-    shape = (form.n_fields, form.n_places, len(CLASSES))
     # the plus keeps SQLite to the order of ids
     ask = (
         "SELECT id FROM pages p WHERE +run = ? AND status = 'ok' AND id > ? AND NOT "
@@ -88,12 +88,13 @@ def pages_left(
     last = 0
     while rows := store.ask(ask, run.id, last, reconciliation, at_once):
         pages = [page for (page,) in rows]
-        yield pages, np.stack([_proba(store, page, shape) for page in pages])
+        yield pages, np.stack([page_proba(store, page, form) for page in pages])
         last = pages[-1]
 
 
-def _proba(store: Store, page: int, shape: tuple[int, ...]) -> np.ndarray:
+def page_proba(store: Store, page: int, form: TallyForm) -> np.ndarray:
     """Return the probabilities of the boxes of a page, NaN where nothing was read."""
+    shape = (form.n_fields, form.n_places, len(CLASSES))
     ask = "SELECT place, proba FROM fields WHERE page = ? ORDER BY place"
     found = np.full(shape, np.nan)
     try:

@@ -26,7 +26,7 @@ from sktally.tables._find import file_of, find_page
 from sktally.tables._image import file_sha256
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
-from sktally.tables._rows import crop_and_clean
+from sktally.tables._rows import crop_and_clean, read_cropped
 from sktally.tables._schema import explained
 from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._store import Store
@@ -278,10 +278,11 @@ def _likely(row: dict[str, Any], n_places: int) -> list[str]:
 
 def _again(reader: Pipeline, source: str, fields: list[dict[str, Any]]) -> str:
     """Read the page once more and say whether the result is that of the store."""
-    cells, (report,) = crop_and_clean(reader, [source])
+    cells, reports = crop_and_clean(reader, [source])
+    [report] = reports
     if report.status != "ok":
         return f"read again: {report.message}"
-    read = reader[-1].predict_tallies(cells)
+    read = read_cropped(reader, cells, reports)
     boxes = [row["boxes"] for row in fields]
     if read.boxes[0].tolist() != boxes:
         return f"read again: differs, {', '.join(read.boxes[0])}"

@@ -1,7 +1,7 @@
 """Cells with their digit probabilities come in; counts with confidence go out."""
 
 from sktally.votes._aggregate import VoteCountAggregator
-from sktally.votes._calibrate import DigitCalibrator, count_proba
+from sktally.votes._calibrate import DigitCalibrator
 from sktally.votes._calibration_metrics import (
     calibration_difference,
     calibration_scores,
@@ -14,6 +14,7 @@ from sktally.votes._confidence import (
     tally_quality,
 )
 from sktally.votes._contract import ReadingContract
+from sktally.votes._count_proba import count_proba
 from sktally.votes._decode import (
     BLANK_RIGHT,
     CLASSES,

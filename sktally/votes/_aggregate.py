@@ -188,7 +188,6 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         self : VoteCountAggregator
-            Fitted.
 
         Raises
         ------
@@ -226,7 +225,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         Returns
         -------
         counts : ndarray of int64, shape (n_tallies, n_fields)
-            -1 where there is no count.
+            -1 where there is none.
         """
         return self.predict_tallies(X).counts
 
@@ -244,12 +243,14 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         """
         return self.predict_tallies(X).boxes
 
-    def predict_tallies(self, X: Any) -> TallyPrediction:
+    def predict_tallies(self, X: Any, *, misfit: Any = None) -> TallyPrediction:
         """Read counts, boxes, status, confidence and quality in one pass.
 
         Parameters
         ----------
         X : array of cells, as in `fit`
+        misfit : array-like of bool, shape (n_tallies, n_fields), optional
+            Fields that fit badly, `Registration.misfits`; less sure for that.
 
         Returns
         -------
@@ -270,6 +271,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
             blank_right=self.blank_right,
             high_quality=self.high_quality,
             bubbles=bubbles_of(X) if self.bubbles else None,
+            misfit=misfit,
         )
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -279,8 +281,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         ----------
         X : array of cells, as in `fit`
         y : array-like of shape (n_tallies, n_fields)
-            Box strings or counts. Missing ones are left out; a count that was not read
-            is wrong.
+            As in `fit`; missing ones are left out, and a count not read is wrong.
         sample_weight : array-like of shape (n_tallies,), optional
             Weight of each tally. Pipeline.score needs the name under metadata routing.
 

@@ -184,20 +184,24 @@ def _dense(posterior: CountPosterior | None, n_places: int) -> Array:
     size = 10**n_places
     if posterior is None:
         return np.full(size, 1 / size)
-    if len(posterior.counts):
-        size = max(size, int(posterior.counts[-1]) + 1)
-    unary = np.full(size, posterior.missing / size)
-    unary[posterior.counts] += posterior.proba
-    kept = np.flatnonzero(unary >= _FLOOR * unary.max())
-    dense = np.zeros(int(kept[-1]) + 1)
-    dense[kept] = unary[kept]
+    counts, proba = posterior.counts, posterior.proba
+    if posterior.missing:
+        if len(counts):
+            size = max(size, int(counts[-1]) + 1)
+        every = np.full(size, posterior.missing / size)
+        every[counts] += proba
+        counts, proba = np.arange(size), every
+    kept = proba >= _FLOOR * proba.max()
+    counts = counts[kept]
+    dense = np.zeros(int(counts[-1]) + 1)
+    dense[counts] = proba[kept]
     return dense
 
 
 def _sparse(belief: Array) -> CountPosterior:
-    belief = belief / belief.sum()
     counts = np.flatnonzero(belief > _FLOOR * belief.max())
-    return CountPosterior(counts, belief[counts] / belief[counts].sum())
+    proba = belief[counts]
+    return CountPosterior(counts, proba / proba.sum())
 
 
 def _log_score(

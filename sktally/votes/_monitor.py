@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_range
 from sktally.exceptions import TallyError, TallyWarning
-from sktally.votes._calibrate import check_digit_proba
+from sktally.votes._count_proba import check_digit_proba
 from sktally.votes._decode import CLASSES
 
 __all__ = ["Shift", "ShiftMonitor"]

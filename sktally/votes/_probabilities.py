@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils.metaestimators import available_if
 
-from sktally.votes._calibrate import DigitCalibrator, count_proba
+from sktally.votes._calibrate import DigitCalibrator
 from sktally.votes._cells import has_proba
+from sktally.votes._count_proba import count_proba
 
 if TYPE_CHECKING:
     from sktally.votes._result import TallyPrediction
@@ -22,7 +23,7 @@ class ProbabilityMixin:
 
     blank_right: str
 
-    def predict_tallies(self, X: Any) -> TallyPrediction:
+    def predict_tallies(self, X: Any, *, misfit: Any = None) -> TallyPrediction:
         """Read tallies; the aggregator says how."""
         raise NotImplementedError
 
@@ -43,7 +44,9 @@ class ProbabilityMixin:
         return self.predict_tallies(X).digit_proba
 
     @available_if(has_proba)
-    def calibrate(self, X: Any, y: Any, *, by: str = "all") -> Self:
+    def calibrate(
+        self, X: Any, y: Any, *, by: str = "all", method: str = "temperature"
+    ) -> Self:
         """Fit `calibrator_` on pages that the classifier was not fitted on.
 
         Parameters
@@ -53,6 +56,7 @@ class ProbabilityMixin:
         y : array-like of shape (n_tallies, n_fields)
             Box strings or counts; missing ones are left out.
         by : {"all", "place"}, default="all"
+        method : {"temperature", "matrix"}, default="temperature"
             See `DigitCalibrator`.
 
         Returns
@@ -61,16 +65,20 @@ class ProbabilityMixin:
             `fit` forgets the calibrator: it belongs to the classifier that was fitted.
         """
         proba = self.predict_tallies(X).digit_proba
-        self.calibrator_ = DigitCalibrator(by=by).fit(proba, y)
+        self.calibrator_ = DigitCalibrator(by=by, method=method).fit(proba, y)
         return self
 
     @available_if(has_proba)
-    def predict_count_proba(self, X: Any) -> npt.NDArray[np.float64]:
+    def predict_count_proba(
+        self, X: Any, *, misfit: Any = None
+    ) -> npt.NDArray[np.float64]:
         """Return how probable it is that each count is exactly right.
 
         Parameters
         ----------
         X : array of cells, as in `fit`
+        misfit : array-like of bool, shape (n_tallies, n_fields), optional
+            As of `predict_tallies`.
 
         Returns
         -------
@@ -79,7 +87,7 @@ class ProbabilityMixin:
             `count_proba`, by boxes calibrated if `calibrate` was called; without it
             they are as sure as the classifier. NaN where no count was read.
         """
-        read = self.predict_tallies(X)
+        read = self.predict_tallies(X, misfit=misfit)
         boxes = read.digit_proba
         if hasattr(self, "calibrator_"):
             boxes = self.calibrator_.transform(boxes)

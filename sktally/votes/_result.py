@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sktally.exceptions import TallyError
 from sktally.votes._bubbles import bubble_strings, weigh_by_bubbles
 from sktally.votes._confidence import count_confidence, tally_quality
 from sktally.votes._decode import CLASSES, labels_to_boxes, labels_to_counts
 
 __all__ = ["TallyPrediction", "fold_cells"]
+
+# How often a box of a field that fits badly was cut where another thing, or a part of
+# the digit, stands: then any class is as good (benchmarks/misfits.py).
+_ASTRAY = 0.2
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class TallyPrediction:
     status : ndarray of str, shape (n_tallies, n_fields)
         "ok"; "ambiguous" for an empty or crossed box to the right of a digit, an empty
         units box without any digit, or a box and its bubbles that say different
-        digits; "unread" for an absent field or page.
+        digits; "misfit" for a field whose printed frames fit badly, if that was told;
+        "unread" for an absent field or page.
     confidence : ndarray of float64, shape (n_tallies, n_fields)
         Mean probability of the labels read, weighted by place as in the paper, see
         `sktally.votes.count_confidence`. NaN where nothing was read, and everywhere
@@ -76,6 +83,7 @@ def fold_cells(
     blank_right: str,
     high_quality: float,
     bubbles: npt.NDArray[np.float32] | None = None,
+    misfit: npt.ArrayLike | None = None,
 ) -> TallyPrediction:
     """Fold the answers for single cells back into tallies.
 
@@ -93,10 +101,17 @@ def fold_cells(
         Tally quality above which a tally is of high quality.
     bubbles : ndarray of shape (n_tallies, n_fields, n_places, 10), optional
         Probabilities of digits by bubbles, to be heeded; needs `proba`.
+    misfit : array-like of bool, shape (n_tallies, n_fields), optional
+        Fields that may have been cut beside their boxes.
 
     Returns
     -------
     TallyPrediction
+
+    Raises
+    ------
+    TallyError
+        If `misfit` is no such array.
     """
     all_labels = np.full(present.shape, -1, dtype=np.int8)
     all_labels[present] = labels
@@ -119,6 +134,12 @@ def fold_cells(
     unread = status == "unread"
     if differ is not None:
         status[differ.any(axis=-1) & ~unread] = "ambiguous"
+    if misfit is not None:
+        astray = _check_misfit(misfit, status.shape)
+        status[astray & ~unread] = "misfit"
+        digit_proba[astray] = _less_sure(digit_proba[astray])
+        # a mean of such probabilities becomes what their mean is
+        confidence[astray] = _less_sure(confidence[astray])
     handwriting[unread] = said[unread] = boxes[unread] = ""
     confidence[unread] = np.nan
     quality = tally_quality(confidence)
@@ -133,3 +154,21 @@ def fold_cells(
         handwriting=handwriting,
         bubbles=said,
     )
+
+
+def _less_sure(proba: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Return probabilities of boxes that may be of something else."""
+    return (1 - _ASTRAY) * proba + _ASTRAY / len(CLASSES)
+
+
+def _check_misfit(
+    misfit: npt.ArrayLike, shape: tuple[int, ...]
+) -> npt.NDArray[np.bool_]:
+    """Return which fields fit badly, or raise."""
+    found = np.asarray(misfit)
+    if found.dtype != bool or found.shape != shape:
+        raise TallyError(
+            f"misfit: expected True or False for each field, shape {shape}, "
+            f"(n_tallies, n_fields), got {found.dtype}, shape {found.shape}"
+        )
+    return found

@@ -544,3 +544,19 @@ def test_mirrored_pages_are_refused_and_their_mirror_images_are_not():
         register_page(page, made.form)
         with pytest.raises(RegistrationError):
             register_page(page[:, ::-1], made.form)
+
+
+@pytest.mark.parametrize("how", [{"degrade": "photo", "perspective": 0.15}, {}])
+def test_residual_is_small_on_flat_paper_at_any_angle(how):
+    form = load_form("example")
+    three = form.model_copy(update={"anchors": form.anchors[:3]})
+    made = make_tally_pages(3, form="example", random_state=4, **how)
+    for page in made.pages:
+        for one in (form, three):
+            assert register_page(page, one).residual < 0.004 * form.page.height
+
+
+def test_residual_is_larger_on_folded_paper():
+    made = make_tally_pages(3, form="example", fold=0.02, random_state=4)
+    for page in made.pages:
+        assert register_page(page, made.form).residual > 0.004 * made.form.page.height

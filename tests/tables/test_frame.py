@@ -78,6 +78,29 @@ def test_sums_that_do_not_hold_are_said_on_their_fields(reader):
     assert checked > 0
 
 
+@pytest.fixture(scope="module")
+def amiss(made):
+    """A reader by a form of which one field is described beside its place."""
+    first, *others = made.form.fields
+    x, y = first.start
+    aside = (x + 0.9 * first.box[0], y + 0.9 * first.box[1])
+    first = first.model_copy(update={"start": aside})
+    return load_reader(made.form.model_copy(update={"fields": (first, *others)}))
+
+
+def test_a_field_whose_frames_fit_badly_is_a_misfit(made, amiss, table):
+    read = read_tallies(amiss, made.pages)
+    first, others = read[read["field"] == "01"], read[read["field"] != "01"]
+    assert (first["status"] == "misfit").all()
+    assert not (others["status"] == "misfit").any()
+    fits = [amiss[0].crop([p])[1][0].registration.field_scores for p in made.pages]
+    for message, (score, *rest) in zip(first["message"], fits, strict=True):
+        assert f"frames fit badly, {score:.2f} (needed 0.60)" in message
+        assert score < 0.6 <= min(rest)
+    alike = table[table["status"].isin(["ok", "ambiguous"]) & (table["field"] != "01")]
+    np.testing.assert_array_equal(others["count"], alike["count"])
+
+
 def test_progress_is_told_of_every_page(made, reader):
     done = []
     read_tallies(reader, made.pages, batch_size=2, progress=done.append)

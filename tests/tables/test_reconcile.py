@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.exceptions import NotFittedError
 
-from sktally import StoreError, TallyError, TallyForm, save_model
+from sktally import StoreError, TallyError, TallyForm, load_model, save_model
 from sktally.cli import main
 from sktally.tables import (
     SUMS_COLUMNS,
@@ -21,6 +21,7 @@ from sktally.tables import (
     _reconcile,
     _sums,
     _values,
+    audited_calibrator,
     audited_slips,
     import_edits,
     reconcile_store,
@@ -324,6 +325,7 @@ def test_probabilities_are_calibrated(path):
     with Store(path) as store:
         (noted,) = store.ask("SELECT content FROM reconciliations WHERE id = 2")
     assert '"temperature": [3.0]' in noted[0]
+    assert "matrix" not in noted[0]
     calibrator.log_loss_, calibrator.n_pages_ = (1.0, 0.9), 20
     saved = save_model(calibrator, path.parent / "calibrator")
     given = ["reconcile", str(path), "--calibrator", str(saved)]
@@ -502,3 +504,77 @@ def test_memory_does_not_grow_with_the_pages(tmp_path, monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0], peaks
+
+
+@pytest.fixture
+def sheets():
+    """What is written; the machine takes each 3 for an 8."""
+    return random_sheets(60)
+
+
+@pytest.fixture
+def misread(tmp_path, sheets):
+    read = [[text.replace("3", "8") for text in sheet] for sheet in sheets]
+    return make(tmp_path / "votes.sqlite", read)
+
+
+def test_learns_what_the_audits_say(misread, sheets):
+    with Store(misread) as store:
+        with pytest.raises(StoreError, match=r"votes.sqlite: .* at least 20 .* got 0"):
+            audited_calibrator(store)
+        import_edits(store, readings(sheets, purpose="correction"))  # are not audits
+        import_edits(store, readings(sheets[:40]))
+        # a page of which nothing was audited but what two people read differently
+        other = readings([sheets[0], ("000", "000", "000")], who="ben")
+        import_edits(store, other[other["file"].str.endswith("_1.png")])
+        found = audited_calibrator(store)
+    read = [[text.replace("3", "8") for text in sheet] for sheet in sheets[:40]]
+    proba = [proba_of(boxes, i % 2 == 1) for i, boxes in enumerate(read)]
+    known = np.array(sheets[:40], int)
+    differ = np.array([int(text) != 0 for text in sheets[1]])
+    known[1, differ] = -1
+    by_hand = DigitCalibrator(by="place", method="matrix").fit(np.stack(proba), known)
+    assert found.n_pages_ == by_hand.n_pages_
+    np.testing.assert_allclose(found.matrix_, by_hand.matrix_, atol=1e-6)
+    np.testing.assert_allclose(found.intercept_, by_hand.intercept_, atol=1e-6)
+    assert found.transform(proba_of(["008"], False)[None, :, :])[0, 0, 2, 3] > 0.3
+
+
+def test_a_store_without_audits_and_what_is_asked_wrongly(misread):
+    with Store(misread) as store, pytest.raises(TallyError, match="method: expected"):
+        audited_calibrator(store, method="isotonic")
+    result = CliRunner().invoke(main, ["calibrate", str(misread), "--out", "c"])
+    assert result.exit_code == 2
+    assert "import more readings of purpose audit" in result.output
+
+
+def test_the_command_saves_what_reconcile_takes(misread, sheets, tmp_path):
+    with Store(misread) as store:
+        import_edits(store, readings(sheets[:50]))
+    out = tmp_path / "calibrator"
+    result = CliRunner().invoke(main, ["calibrate", str(misread), "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    assert "learnt from 50 audited pages: log loss of a box" in result.output
+    with Store(misread) as store:
+        expected = audited_calibrator(store)
+    assert (load_model(out).matrix_ == expected.matrix_).all()
+    reconcile_store(misread)
+    plain = table(misread)
+    given = ["reconcile", str(misread), "--calibrator", str(out)]
+    result = CliRunner().invoke(main, given)
+    assert result.exit_code == 0, result.output
+    assert "reconciliation 2" in result.output
+    # of sheets that no audit has read, more come out as they were written
+    truth = np.array(sheets, int)[50:].ravel()
+    late = plain["file"].str.extract(r"station_(\d+)", expand=False).astype(int) >= 50
+    both = [t.loc[late, "reconciled"].to_numpy() for t in (plain, table(misread))]
+    right = [(counts == truth).sum() for counts in both]
+    assert right[1] > right[0]
+
+
+def test_only_a_temperature(misread, sheets):
+    with Store(misread) as store:
+        import_edits(store, readings(sheets))
+        found = audited_calibrator(store, store.run(1), by="all", method="temperature")
+    assert found.matrix_ is None
+    assert found.temperature_[0] > 1  # sure, and often wrong

@@ -2,6 +2,7 @@
 
 import itertools
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,8 @@ from sktally import (
     read_tallies,
     read_to_store,
 )
-from sktally.tables import reconcile_store
+from sktally.report._pages import field_counts, gather_pages
+from sktally.tables import Store, reconcile_store, store_status, store_table
 from sktally.totals import count_error, expected_errors, review_order, vote_totals
 from sktally.votes import (
     CountPosterior,
@@ -245,6 +247,36 @@ def test_pages_read_with_a_reader():
     mean = made.counts[made.counts >= 0].mean() * 6
     assert plan.pages["votes"][0] == pytest.approx(mean, rel=0.2)
     assert plan.curve["votes_left"].is_monotonic_decreasing
+
+
+def test_a_misfit_comes_first(tmp_path):
+    made = make_tally_pages(3, form="example", random_state=3)
+    # on the second page the first field lies beside where the form has it
+    page = made.pages[1]
+    width, height = made.form.fields[0].box
+    x, y = made.quads[1, 0, 0, 0].round().astype(int) - 5
+    right, bottom = made.quads[1, 0, -1, 2].round().astype(int) + 5
+    field = page[y:bottom, x:right].copy()
+    page[y:bottom, x:right] = np.median(page)
+    y, x = y + round(0.9 * height), x + round(0.9 * width)
+    page[y : y + len(field), x : x + field.shape[1]] = field
+    scans = [tmp_path / f"{i}.png" for i in range(3)]
+    for path, one in zip(scans, made.pages, strict=True):
+        cv2.imwrite(str(path), one)
+    store = tmp_path / "votes.sqlite"
+    read_to_store(load_reader("example"), scans, store)
+    table = store_table(store)
+    status = table["status"] == "misfit"
+    assert table.loc[status, ["file", "field"]].to_numpy().tolist() == [
+        [str(scans[1]), "01"]
+    ]
+    assert review_order(store).pages["file"].iloc[0] == str(scans[1])
+    with Store(store) as opened:
+        assert "1 misfit" in store_status(opened)
+        pages = gather_pages(opened, opened.run())
+        counts = field_counts(opened, opened.run())
+    assert pages.table["doubt"].argmax() == 1
+    assert counts.table["misfit"].tolist() == [1, 0, 0, 0, 0, 0]
 
 
 def test_plot():

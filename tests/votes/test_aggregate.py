@@ -186,6 +186,40 @@ def test_confidence_is_the_weighted_mean_of_the_labels_read(padded_tallies):
     assert 0 < result.high_quality.mean() < 1
 
 
+def test_misfits_are_less_sure_and_marked(padded_tallies):
+    cells, _, boxes = padded_tallies
+    votes = VoteCountAggregator(RandomForestClassifier(10, random_state=0))
+    votes.fit(cells, boxes)
+    misfit = np.zeros(cells.shape[:2], bool)
+    misfit[:, 0] = True
+    plain, marked = (votes.predict_tallies(cells, misfit=m) for m in (None, misfit))
+    np.testing.assert_array_equal(marked.counts, plain.counts)
+    read = plain.status != "unread"
+    assert (marked.status[read & misfit] == "misfit").all()
+    others = ~(read & misfit)
+    np.testing.assert_array_equal(marked.status[others], plain.status[others])
+    best = marked.digit_proba.max(axis=-1)
+    assert marked.confidence[0, 0] == pytest.approx(best[0, 0] @ [0.5, 0.35, 0.15])
+    np.testing.assert_allclose(np.nansum(marked.digit_proba, -1).max(), 1, rtol=1e-6)
+    sure, less = (r.digit_proba[:, 0].max(axis=-1) for r in (plain, marked))
+    assert (less < sure)[~np.isnan(sure)].all()
+    np.testing.assert_array_equal(marked.digit_proba[:, 1:], plain.digit_proba[:, 1:])
+    assert marked.tally_quality == pytest.approx(
+        marked.confidence.mean(axis=1), nan_ok=True
+    )
+    right = [votes.predict_count_proba(cells, misfit=m) for m in (None, misfit)]
+    assert (right[1] < right[0])[read & misfit].all()
+    np.testing.assert_array_equal(right[1][:, 1:], right[0][:, 1:])
+
+
+@pytest.mark.parametrize("misfit", [[True], np.zeros((3, 2))])
+def test_misfits_are_of_each_field(misfit, padded_tallies):
+    cells, _, boxes = padded_tallies
+    votes = VoteCountAggregator(neighbours()).fit(cells, boxes)
+    with pytest.raises(TallyError, match=r"misfit: expected True or False for each"):
+        votes.predict_tallies(cells, misfit=misfit)
+
+
 def test_blank_right_of_a_digit_goes_by_the_rule(tallies):
     cells, labels, boxes = tallies
     pattern = {c: cells[labels == CLASSES.index(c)][0] for c in "32_x"}

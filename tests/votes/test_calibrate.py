@@ -111,3 +111,55 @@ def test_counts_that_are_no_whole_numbers(counts):
     proba = np.full((1, 1, 2, 12), 1 / 12)
     with pytest.raises(TallyError, match="counts: expected whole numbers, -1 for no"):
         count_proba(proba, counts)
+
+
+def boxes_confused(n, *, seed, n_places=2):
+    """State probabilities of a reader that takes half of the 4s for 9s."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 10, (n, 3, n_places))
+    said = np.where((truth == 4) & (rng.random(truth.shape) < 0.5), 9, truth)
+    proba = np.where(np.arange(12) == said[..., None], 0.89, 0.01)
+    boxes = [["".join(map(str, field)) for field in page] for page in truth]
+    return proba, truth, np.array(boxes, dtype=object)
+
+
+@pytest.mark.parametrize("by", ["all", "place"])
+def test_matrix_learns_what_a_class_is_taken_for(by):
+    proba, truth, boxes = boxes_confused(400, seed=5)
+    calibrator = DigitCalibrator(by=by, method="matrix").fit(proba, boxes)
+    others, truth, _ = boxes_confused(300, seed=6)
+    found = calibrator.transform(others)
+    assert found.sum(axis=-1) == pytest.approx(1, abs=1e-5)
+    said = others.argmax(axis=-1) == 9
+    share = (truth[said] == 4).mean()  # a third
+    assert found[said][:, 4].mean() == pytest.approx(share, abs=0.05)
+    assert found[others.argmax(axis=-1) == 3][:, 3].min() > 0.95
+    assert calibrator.log_loss_[1] < 0.5 * calibrator.log_loss_[0]
+    assert calibrator.intercept_.shape == ({"all": 1, "place": 2}[by], 12)
+
+
+def test_matrix_stays_near_the_identity_where_pages_say_little():
+    proba, _, boxes = boxes_confused(20, seed=7)
+    calibrator = DigitCalibrator(method="matrix").fit(proba[:, :1], boxes[:, :1])
+    assert np.abs(calibrator.matrix_ - np.eye(12)).max() < 0.5
+    temperature = DigitCalibrator().fit(proba[:, :1], boxes[:, :1])
+    assert calibrator.temperature_ == temperature.temperature_
+    assert temperature.matrix_ is temperature.intercept_ is None
+
+
+def test_matrix_has_an_intercept_for_each_place():
+    rng = np.random.default_rng(8)
+    truth = np.stack([rng.integers(0, 2, 600), rng.integers(0, 10, 600)], axis=1)
+    proba = np.full((600, 1, 2, 12), 1 / 12)  # only the place tells
+    boxes = [["".join(map(str, page))] for page in truth]
+    calibrator = DigitCalibrator(by="place", method="matrix").fit(proba, boxes)
+    first, second = calibrator.transform(proba)[0, 0]
+    assert first[:2].sum() > 0.95
+    assert second[:10].min() > 0.06
+    with pytest.raises(TallyError, match="expected 2 places"):
+        calibrator.transform(np.full((1, 1, 3, 12), 1 / 12))
+
+
+def test_method_is_checked():
+    with pytest.raises(TallyError, match="method: expected one of 'temperature', 'm"):
+        DigitCalibrator(method="isotonic").fit(np.full((30, 1, 1, 12), 1 / 12), [[1]])
