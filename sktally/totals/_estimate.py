@@ -37,6 +37,7 @@ def estimate(
     method: str = "regression",
     registered: float | str | None = None,
     unread: float | str = "mean",
+    doubtful: str | None = None,
     interval: str = "normal",
     missing: str = "raise",
     confidence_level: float = 0.95,
@@ -72,6 +73,11 @@ def estimate(
     unread : float or "mean", default="mean"
         Guess for what the machine did not read: a number, or the mean of what it did
         read (per unit of `registered`, if given).
+    doubtful : str, optional
+        Column of `read`, True for sheets whose counts do not add up as read, or have
+        another flaw that shows without the audit. Machine counts that are far out on
+        such sheets are tried as not read too, and the shorter interval is kept; for
+        ``method="regression"`` only. It makes intervals much shorter.
     interval : {"normal", "bounded"}, default="normal"
         By Student's t with an allowance for rare errors; or one that assumes nothing
         but `registered`, for any sample size, and is much wider. "bounded" is for
@@ -113,17 +119,23 @@ def estimate(
     Notes
     -----
     The difference estimator of survey sampling, sheets as units, ratios linearised
-    (Deville 1999); with ``method="regression"`` the power tuning of PPI++. Rare
-    errors: few sheets are misread, and an audit may by chance find none of the worst,
-    so that its own spread is too small. The variance therefore counts as misread, by
-    all they differ from the mean, the most unusual sheets of the machine, as many as
-    one audited sheet stands for. ``benchmarks/coverage.py`` prints coverage.
+    (Deville 1999); with ``method="regression"`` the power tuning of PPI++, each
+    quantity its own, so that totals of parties need not add up to the total of all, as
+    those of "difference" do. Rare errors: few sheets are misread, and an audit may by
+    chance find none of the worst, so that its own spread is too small. The variance
+    therefore counts as misread, by all they differ from the mean (with `doubtful`:
+    from the guess for unread ones), the most unusual sheets of the machine, as many as
+    one audited sheet stands for. Far out is what lies more than three heights of the
+    box outside it (Tukey 1977), per unit of `registered`; on sheets that are not
+    doubtful it is believed: parties have strongholds. ``benchmarks/coverage.py`` prints
+    coverage.
 
     References
     ----------
     C.-E. Särndal, B. Swensson and J. Wretman, Model Assisted Survey Sampling, Springer
     1992. A. N. Angelopoulos, J. C. Duchi and T. Zrnic, PPI++: Efficient
-    Prediction-Powered Inference, arXiv:2311.01453, 2023.
+    Prediction-Powered Inference, arXiv:2311.01453, 2023. J. W. Tukey, Exploratory Data
+    Analysis, Addison-Wesley 1977.
 
     Examples
     --------
@@ -141,6 +153,11 @@ def estimate(
     >>> bool(table["lower"][0] < paper["ana"].sum() < table["upper"][0])
     True
     """
+    if doubtful is not None and (method, interval) != ("regression", "normal"):
+        raise TallyError(
+            "doubtful: only for method='regression' with interval='normal', got "
+            f"{method!r} with {interval!r}; give doubtful=None"
+        )
     audit = _check(
         check_audit(audit), method, unread, interval, missing, confidence_level
     )
@@ -148,7 +165,15 @@ def estimate(
     wanted = [q if isinstance(q, Quantity) else total(q) for q in _listed(of, audit)]
     table, at = frame_of(audit, read)
     names = list(dict.fromkeys(name for q in wanted for name in q.fields))
-    counts = match(audit, table, at, names, registered=registered, unread=unread)
+    counts = match(
+        audit,
+        table,
+        at,
+        names,
+        registered=registered,
+        unread=unread,
+        doubtful=doubtful,
+    )
     if np.isnan(counts.hand).any():
         _check_missing(audit, counts, missing)
     design = Design(audit)

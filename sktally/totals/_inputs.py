@@ -16,6 +16,7 @@ import pandas as pd
 from sktally._validate import check_range
 from sktally.exceptions import TallyError
 from sktally.totals._audit import AuditDraw
+from sktally.totals._guess import doubted, filled
 from sktally.totals._names import by_sheet, frame_hash, listed, numbers
 
 __all__ = ["Inputs", "frame_of", "match"]
@@ -37,6 +38,10 @@ class Inputs:
         As the machine read them, NaN where it did not.
     machine : ndarray of shape (n_frame, n_fields)
         The same with a guess where it did not, or read what cannot be.
+    guess : ndarray of shape (n_frame, n_fields)
+        The guess for every sheet; 0 if no sheets are marked as doubtful.
+    far : ndarray of shape (n_frame, n_fields)
+        Whether the sheet is doubtful and `machine` unlike that of nearly all sheets.
     known : ndarray of shape (n_frame, n_fields)
         Counts that need no audit, 0 elsewhere.
     hand : ndarray of shape (n_audited, n_fields)
@@ -50,6 +55,8 @@ class Inputs:
     fields: list[str]
     raw: Floats
     machine: Floats
+    guess: Floats
+    far: npt.NDArray[np.bool_]
     known: Floats
     hand: Floats
     at: npt.NDArray[np.int64]
@@ -87,12 +94,14 @@ def match(
     *,
     registered: float | str | None,
     unread: float | str,
+    doubtful: str | None,
 ) -> Inputs:
     """Return the counts of some fields, checked and filled."""
     assert audit.readings is not None
     most = _most(table, registered)
     n = len(table)
-    raw, machine, known = (np.zeros((n, len(fields))) for _ in range(3))
+    raw, machine, guess, known = (np.zeros((n, len(fields))) for _ in range(4))
+    far = np.zeros((n, len(fields)), bool)
     hand = np.zeros((len(at), len(fields)))
     for i, name in enumerate(fields):
         read = numbers(table, name, "read")
@@ -103,7 +112,7 @@ def match(
             )
         raw[:, i] = read
         if name in audit.readings:
-            machine[:, i] = _fill(read, most, unread)
+            machine[:, i], guess[:, i], far[:, i] = filled(read, most, unread)
             hand[:, i] = _hand(audit.readings, name, None if most is None else most[at])
         elif np.isnan(read).any():
             raise TallyError(
@@ -112,7 +121,11 @@ def match(
             )
         else:
             known[:, i] = read
-    return Inputs(list(fields), raw, machine, known, hand, at, most)
+    if doubtful is None:
+        guess, far = np.zeros_like(guess), np.zeros_like(far)
+    else:
+        far &= doubted(table, doubtful)[:, None]
+    return Inputs(list(fields), raw, machine, guess, far, known, hand, at, most)
 
 
 def _most(table: pd.DataFrame, registered: float | str | None) -> Floats | None:
@@ -141,19 +154,3 @@ def _hand(readings: pd.DataFrame, name: str, most: Floats | None) -> Floats:
             "again, or put the voters right"
         )
     return found
-
-
-def _fill(read: Floats, most: Floats | None, unread: float | str) -> Floats:
-    """Put a guess where the machine read nothing, or what cannot be."""
-    there = ~np.isnan(read)
-    if most is not None:
-        there &= ~(read > most)
-    if unread != "mean":
-        guess = np.full(len(read), float(unread))
-    elif not there.any():
-        guess = np.zeros(len(read))
-    elif most is not None and most[there].sum() > 0:
-        guess = most * read[there].sum() / most[there].sum()
-    else:
-        guess = np.full(len(read), read[there].mean())
-    return np.where(there, read, guess)

@@ -81,9 +81,17 @@ def _solve(
         solver = solve_bounded if way == "bounded" else solve
         return solver(quantity, counts, group, design, way, confidence_level)
 
+    def shorter(counts: Inputs) -> Solved:
+        """Believe what is far out on doubtful sheets, or guess there."""
+        if way != "regression" or not counts.far.any():
+            return one(counts)
+        usual = np.where(counts.far, counts.guess, counts.machine)
+        both = one(counts), one(replace(counts, machine=usual))
+        return min(both, key=lambda found: found.upper - found.lower)
+
     if not np.isnan(counts.hand).any():
-        return one(counts)
-    least, most = map(one, _extremes(quantity, counts))
+        return shorter(counts)
+    least, most = map(shorter, _extremes(quantity, counts))
     return Solved(
         (least.estimate + most.estimate) / 2,
         max(least.std_error, most.std_error),

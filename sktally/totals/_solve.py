@@ -59,6 +59,7 @@ class _Sums:
     hand: Floats  # (n_audited, 2)
     machine: Floats  # (n_audited, 2)
     frame: Floats  # (n_frame of the group, 2)
+    guess: Floats  # the same, had nothing been read
     known: Floats  # (2,)
 
 
@@ -74,8 +75,8 @@ def _sums(quantity: Quantity, counts: Inputs, group: Group) -> _Sums:
     known = counts.known[group.all].sum(axis=0) @ times
     if quantity.denominator is None:
         known[1] = 1.0
-    frame = counts.machine[group.all] @ times
-    return _Sums(counts.hand @ times * drawn, machine, frame, known)
+    frame, guess = (of[group.all] @ times for of in (counts.machine, counts.guess))
+    return _Sums(counts.hand @ times * drawn, machine, frame, guess, known)
 
 
 def solve(
@@ -91,8 +92,9 @@ def solve(
     start = design.total(sums.hand) + sums.known
     _check_below(quantity, start[1])
     line = np.array([1.0, -start[0] / start[1]])
+    odd = sums.frame - sums.guess  # what a misread sheet may be off by
     if method == "regression":
-        trust = _trust(sums.hand @ line, sums.machine @ line, sums.frame @ line, design)
+        trust = _trust(sums.hand @ line, sums.machine @ line, odd @ line, design)
     else:
         trust = 0.0 if method == "audit" else 1.0
     errors = sums.hand - trust * sums.machine
@@ -102,7 +104,7 @@ def solve(
     parts = design.products(errors @ line, errors @ line)
     fitted = int(method == "regression")
     seen = parts.sum() * len(errors) / max(len(errors) - fitted, 1)
-    rare = trust**2 * unseen(sums.frame @ line, design, group.n_frame)
+    rare = trust**2 * unseen(odd @ line, design, group.n_frame)
     error = float(np.sqrt(seen + rare))
     at_most = max(group.n_audited - 1, 1)
     reach = design.quantile(parts, confidence_level, at_most, fitted) * error

@@ -211,6 +211,100 @@ def test_a_worthless_machine_is_not_trusted():
     assert row["upper"] - row["lower"] < 1.03 * alone
 
 
+@pytest.mark.parametrize("method", ["simple", "stratified"])
+def test_trust_by_hand(method):
+    paper, read = election(accuracy=0.8)
+    read["half"] = ["a"] * 100 + ["b"] * 300
+    options = {"strata": "half", "allocation": "equal"} if method != "simple" else {}
+    draw = draw_audit(read, 80, method=method, random_state=4, **options)
+    row = estimate(
+        draw.with_readings(paper.loc[draw.names]), read.drop(columns="half"), of=["ana"]
+    ).iloc[0]
+    strata = read["half"] if method != "simple" else pd.Series("all", read.index)
+    drawn = read.index.isin(draw.names)
+    covariance, total = np.zeros((2, 2)), 0.0
+    for name, size in strata.value_counts().items():
+        here = drawn & (strata == name).to_numpy()
+        both = np.array([paper["ana"][here], read["ana"][here]])
+        n = here.sum()
+        covariance += size**2 * (1 - n / size) / n * np.cov(both)
+        total += size * both.mean(axis=1)
+    # 5 sheets for each audited one: the most unusual of the machine, as if misread
+    far = np.sort((read["ana"] - read["ana"].mean()) ** 2)[-5:].sum()
+    rare = (1 - 80 / 400) * 5 * far
+    trust = covariance[0, 1] / (covariance[1, 1] + rare)
+    assert 0.5 < trust < 1
+    assert row["trust"] == pytest.approx(trust)
+    expected = total[0] + trust * (read["ana"].sum() - total[1])
+    assert row["estimate"] == pytest.approx(expected)
+    seen = np.array([1, -trust]) @ covariance @ np.array([1, -trust]) * 80 / 79
+    assert row["std_error"] ** 2 == pytest.approx(seen + trust**2 * rare)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")  # of scikit-learn, in ppi_py
+def test_means_are_those_of_the_authors_package():
+    ppi = pytest.importorskip("ppi_py", reason="the authors' package: ppi-python")
+    paper, read = election(accuracy=0.8)
+    draw = draw_audit(read, 80, random_state=4)
+    row = estimate(draw.with_readings(paper.loc[draw.names]), read, of=["ana"]).iloc[0]
+    rest = read["ana"].drop(draw.names).to_numpy()
+    drawn = (paper["ana"][draw.names].to_numpy(), read["ana"][draw.names].to_numpy())
+    # its machine's part is over the rest, ours over all sheets
+    expected = ppi.ppi_mean_pointestimate(*drawn, rest, lam=row["trust"] * 0.8)
+    assert row["estimate"] / 400 == pytest.approx(float(expected[0]))
+
+
+def misread(**options):
+    """Return an estimate in which a tenth of a small party's counts are far out."""
+    rng = np.random.default_rng(7)
+    paper = pd.DataFrame({"eva": rng.binomial(200, 0.1, 400).astype(float)})
+    paper.index = [f"s{i}" for i in range(400)]
+    read = paper.copy()
+    wrong = np.arange(400) % 10 == 0
+    read.loc[wrong, "eva"] += 100
+    read["odd"] = wrong
+    draw = draw_audit(read, 80, random_state=5)
+    audit = draw.with_readings(paper.loc[draw.names])
+    given = options.pop("read", lambda read, paper: read)(read, paper)
+    row = estimate(audit, given, registered=200, audit_only=True, **options).iloc[0]
+    assert row["lower"] < paper["eva"].sum() < row["upper"]
+    return row
+
+
+def width(row):
+    return row["upper"] - row["lower"]
+
+
+def test_far_out_counts_of_doubtful_sheets_count_as_not_read():
+    row = misread(doubtful="odd", unread=20)
+    assert width(row) < width(misread(unread=20)) / 1.5
+    unread = misread(
+        read=lambda read, paper: read.assign(eva=read["eva"].mask(read["odd"])),
+        doubtful="odd",
+        unread=20,
+    )
+    same = ["estimate", "lower", "upper", "trust", "unseen", "n_wrong"]
+    pd.testing.assert_series_equal(row[same], unread[same], check_names=False)
+
+
+def test_marks_do_no_harm_where_the_machine_was_right():
+    def right(read, paper):
+        return paper.assign(odd=read["odd"])
+
+    with pytest.warns(TallyWarning, match="no audited sheet was misread"):
+        row, plain = misread(read=right, doubtful="odd"), misread(read=right)
+    pd.testing.assert_series_equal(row, plain)  # nothing is far out
+
+
+def test_strongholds_on_sheets_that_add_up_are_believed():
+    marked = misread(
+        read=lambda read, paper: read.assign(odd=False), doubtful="odd", unread=20
+    )
+    plain = misread(unread=20)
+    same = ["estimate", "lower", "upper", "trust", "unseen"]
+    assert marked[same].to_list() == pytest.approx(plain[same].to_list())
+
+
 def test_counts_above_what_can_be_are_not_believed():
     paper, read = election(accuracy=0.95)
     read.loc["s1", "ana"] = 999
@@ -313,6 +407,17 @@ def test_audits_and_frames_that_do_not_fit(change, message):
         ({"interval": "exact"}, "interval: expected one of"),
         ({"confidence_level": 1.0}, "confidence_level: expected a number"),
         ({"unread": "median"}, "unread: expected one of 'mean'"),
+        ({"doubtful": "sums"}, "doubtful: no column 'sums' in read"),
+        ({"doubtful": "voided"}, "'voided': expected True or False .* got nan"),
+        ({"doubtful": "region"}, "'region': expected True or False .* got x"),
+        (
+            {"doubtful": "zero", "method": "difference"},
+            "doubtful: only for method='regression' .* got 'difference'",
+        ),
+        (
+            {"doubtful": "zero", "interval": "bounded"},
+            "doubtful: only for method='regression' .* got 'regression' with 'bounded'",
+        ),
         ({"interval": "bounded"}, "registered: expected the most"),
         (
             {
