@@ -215,8 +215,6 @@ class Tree:
         """Return the share of readings in which a sum holds."""
         total = self.rules[r][0]
         differences, proba, rest = self.kernels[r]
-        own = self.product(total, r)
-        summed = self.sums[r].summed()
-        n = min(len(own), len(summed))
+        own = float(self.product(total, r).sum())
         exact = rest + proba[differences == 0].sum()
-        return float(exact * (own[:n] @ summed[:n]) / beliefs[total].sum())
+        return float(exact * own * self.sums[r].agreed() / beliefs[total].sum())

@@ -70,10 +70,17 @@ class Spectra:
         self.known.update(zip(fields, rfft(counts, self.size), strict=True))
         return masses
 
-    def summed(self) -> Array:
-        """Return the distribution of the sum of all parts."""
-        found: Any = prod(self.known[i] for i in self.parts)
-        return _without_noise(np.asarray(irfft(found, self.size)), 1.0)
+    def agreed(self) -> float:
+        """Return how probable it is that the total and the sum of all parts are one.
+
+        Going by what each field said, made to sum to 1: a product of two arrays, which
+        is one of their transforms (Parseval), of which one half mirrors the other.
+        """
+        summed: Any = prod(self.known[i] for i in self.parts)
+        each = (self.known[self.total].conj() * summed).real
+        twice = 2 * each.sum() - each[0] - (0.0 if self.size % 2 else each[-1])
+        share = float(twice) / self.size
+        return share if share >= _NOISE else 0.0
 
     def tell(self, to: Iterable[int]) -> dict[int, Array]:
         """Return how well each count of some fields fits what the others said."""
