@@ -167,7 +167,7 @@ def _residual(
 ) -> float:
     """Return how far marks and boxes, all snapped, are from lying on flat paper."""
     sound = np.flatnonzero(scores >= MISFIT)  # none where nothing is framed
-    if not len(sound):
+    if int(best.used.sum()) + len(sound) <= 4:  # four points fit any map
         return best.residual
     marks = np.array([mark.xy for mark in form_marks(form)])
     return joint_residual(

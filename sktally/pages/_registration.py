@@ -78,9 +78,9 @@ class Registration:
         Root mean square distance in form units of the marks used, and of the last box
         of each field that fits its frames, from their places by the projective map that
         suits all of them best: small on flat paper, at whatever angle it was taken,
-        and larger where it is bent. NaN where the form has no anchors. Where no field
-        has a frame it is that of the marks alone: of four by the affine map, of three
-        by the map without shear, as an exactly determined fit has no misfit.
+        and larger where it is bent. NaN where the form has no anchors. Where these
+        are four or fewer it is that of the marks alone: of four by the affine map, of
+        three by the map without shear, as an exactly determined fit has no misfit.
     method : {"anchors", "reference"}
         How the form was found.
     anchors : tuple of AnchorHit

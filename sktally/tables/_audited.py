@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from sktally._validate import check_choice
 from sktally.exceptions import StoreError, TallyError
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._sheets import check_sums, page_proba
 from sktally.tables._store import Store
 from sktally.tables._values import Edit, edits_of
-from sktally.votes import DigitCalibrator, SumSlips, fit_slips
+from sktally.votes import CLASSES, DigitCalibrator, SumSlips, fit_slips
 
 __all__ = ["audited_calibrator", "audited_slips"]
 
@@ -134,22 +135,20 @@ def audited_calibrator(
     form = form_of(run)
     read = "SELECT sha256, number, id FROM pages WHERE run = ? AND status = 'ok'"
     pages = {(sha256, number): page for sha256, number, page in store.ask(read, run.id)}
-    sheets = {
-        pages[s]: counts for s, counts in _audited(store, run).items() if s in pages
-    }
-    known = [[c.get(n, -1) for n in form.field_names] for c in sheets.values()]
-    proba = [page_proba(store, page, form) for page in sheets]
-    boxes = np.empty((0, form.n_fields, form.n_places, 12))
-    calibrator = DigitCalibrator(by=by, method=method)
+    audited = {s: counts for s, counts in _audited(store, run).items() if s in pages}
+    proba = np.empty((len(audited), form.n_fields, form.n_places, len(CLASSES)))
+    known = np.full(proba.shape[:2], -1)
+    for i, (sheet, counts) in enumerate(audited.items()):
+        proba[i] = page_proba(store, pages[sheet], form)
+        known[i] = [counts.get(name, -1) for name in form.field_names]
+    check_choice("by", by, ("all", "place"))
+    check_choice("method", method, ("temperature", "matrix"))
     try:
-        return calibrator.fit(
-            np.concatenate([boxes, *(one[None] for one in proba)]),
-            np.array(known, dtype=np.int64).reshape(-1, form.n_fields),
-        )
+        return DigitCalibrator(by=by, method=method).fit(proba, known)
     except TallyError as error:
         raise StoreError(
-            f"{store.path}: audits of run {run.id}: {error}; import more readings of "
-            "purpose audit"
+            f"{store.path}: audits of run {run.id}: {error}; readings of purpose "
+            "audit are imported by import_edits, or `sktally edits import`"
         ) from None
 
 

@@ -560,3 +560,12 @@ def test_residual_is_larger_on_folded_paper():
     made = make_tally_pages(3, form="example", fold=0.02, random_state=4)
     for page in made.pages:
         assert register_page(page, made.form).residual > 0.004 * made.form.page.height
+
+
+def test_residual_of_three_marks_and_one_field_is_not_that_of_an_exact_fit():
+    form = three_square_form()
+    form = form.model_copy(update={"fields": form.fields[:1]})
+    made = make_tally_pages(1, form=form, perspective=0.1, random_state=3)
+    found = register_page(made.pages[0], form)
+    assert not found.misfits.any()
+    assert 0.01 < found.residual < 0.1 * form.page.width

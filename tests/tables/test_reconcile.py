@@ -541,11 +541,11 @@ def test_learns_what_the_audits_say(misread, sheets):
 
 
 def test_a_store_without_audits_and_what_is_asked_wrongly(misread):
-    with Store(misread) as store, pytest.raises(TallyError, match="method: expected"):
+    with Store(misread) as store, pytest.raises(TallyError, match="^method: expected"):
         audited_calibrator(store, method="isotonic")
     result = CliRunner().invoke(main, ["calibrate", str(misread), "--out", "c"])
     assert result.exit_code == 2
-    assert "import more readings of purpose audit" in result.output
+    assert "`sktally edits import`" in result.output
 
 
 def test_the_command_saves_what_reconcile_takes(misread, sheets, tmp_path):
