@@ -49,6 +49,7 @@ def write_copies(files: list[bytes], n: int, folder: Path) -> None:
         part.mkdir(parents=True, exist_ok=True)
         mark = i.to_bytes(4, "big")
         (part / f"page_{i:06d}.jpg").write_bytes(files[i % len(files)] + mark)
+    os.sync()  # or the disk is still at it while the first block is read
 
 
 def peak(pid: int | str = "self") -> float:
