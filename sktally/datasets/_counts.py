@@ -86,9 +86,13 @@ def draw_counts(
     """Return the counts written on one page, int64 ``(n_fields,)``.
 
     A total is the sum of its parts as written, but for a clerk's slip with probability
-    ``1 - sums_hold``. No count is longer than its boxes.
+    ``1 - sums_hold``. No count is longer than its boxes, nor larger than the form says.
     """
-    limits = {f.name: 10 ** len(f.rectangles) - 1 for f in form.fields}
+    limits = {}
+    for field in form.fields:
+        limits[field.name] = 10 ** len(field.rectangles) - 1
+        if field.largest is not None:
+            limits[field.name] = min(limits[field.name], field.largest)
     order = sum_order(form)
     shares = _draw_shares(form, order, rng)
     station = min([limits[total] for total in order], default=0)

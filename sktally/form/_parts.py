@@ -186,6 +186,9 @@ class TallyField(FormPart):
         Whether seven-segment guide dots are printed inside the boxes.
     bubbles : TallyBubbles, optional
         Bubbles that say the count once more.
+    largest : int, optional
+        What no count can exceed, by law or by the ballots of a station. A larger one
+        is read as it stands, with the status "ambiguous".
 
     Examples
     --------
@@ -205,13 +208,15 @@ class TallyField(FormPart):
     frame: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
     guide_dots: bool = False
     bubbles: TallyBubbles | None = None
+    largest: Annotated[int, Field(ge=0)] | None = None
 
     @model_serializer(mode="wrap")
     def _only_what_is_there(self, as_dict: SerializerFunctionWrapHandler) -> Any:
-        # so that forms written before there were bubbles keep their fingerprint
+        # so that forms written before there were these keep their fingerprint
         content = as_dict(self)
-        if content.get("bubbles", 0) is None:
-            del content["bubbles"]
+        for key in ("bubbles", "largest"):
+            if content.get(key, 0) is None:
+                del content[key]
         return content
 
     @model_validator(mode="after")

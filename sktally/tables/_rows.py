@@ -132,7 +132,11 @@ def page_rows(
         why = _why(status, read.boxes[i, j], *said)
         if status == "misfit" and report.registration is not None:
             why = _why_misfit(report.registration.field_scores[j])
-        texts = (why, *broken.get(name, ()))
+        largest = form.fields[j].largest
+        above = "" if largest is None or count <= largest else _above(count, largest)
+        if above and status == "ok":
+            status = "ambiguous"
+        texts = (why, above, *broken.get(name, ()))
         yield {
             "field": name,
             "boxes": read.boxes[i, j],
@@ -157,6 +161,12 @@ def _why(status: str, boxes: str, handwriting: str, bubbles: str) -> str:
     if status == "ambiguous":
         return f"empty or crossed box right of a digit in {boxes!r}; look at the page"
     return ""
+
+
+def _above(count: int, largest: int) -> str:
+    return (
+        f"{count} is more than the {largest} that the form allows; look at the page"
+    )
 
 
 def _why_misfit(score: float) -> str:

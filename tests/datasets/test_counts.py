@@ -74,6 +74,16 @@ def test_counts_fit_their_boxes(sums, places):
             assert all(len(str(c)) <= n for c, n in zip(counts, places, strict=True))
 
 
+@pytest.mark.parametrize("sums", [{}, {"d": ["a", "b", "c"]}])
+def test_no_count_is_larger_than_the_form_says(sums):
+    form = form_with(sums)
+    fields = [f.model_copy(update={"largest": 40}) for f in form.fields]
+    form = form.model_copy(update={"fields": tuple(fields)})
+    rng = np.random.default_rng(0)
+    counts = np.array([draw_counts(form, rng, 0.5) for _ in range(200)])
+    assert 30 < counts.max() <= 40
+
+
 def test_short_fields_do_not_shrink_the_others():
     form, rng = form_with({"d": ["a", "b"]}, (4, 3, 1, 4)), np.random.default_rng(0)
     a, _, c, d = np.array([draw_counts(form, rng, 1) for _ in range(200)]).T

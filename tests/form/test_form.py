@@ -321,6 +321,22 @@ def test_bubbles_are_part_of_the_fingerprint_where_there_are_any(tmp_path):
     assert again.fingerprint() == form.fingerprint()
 
 
+def test_the_largest_count_is_kept_and_is_none_by_default(tmp_path):
+    plain = TallyForm.from_dict(MINIMAL)
+    assert "largest" not in plain.to_toml() + str(plain.model_dump())
+    content = plain.model_dump(mode="json")
+    content["fields"][0]["largest"] = 300
+    form = TallyForm.from_dict(content)
+    form.to_toml(tmp_path / "form.toml")
+    again = TallyForm.from_toml(tmp_path / "form.toml")
+    assert again.fields[0].largest == 300 and again.fields[1].largest is None
+    assert again.fingerprint() == form.fingerprint() != plain.fingerprint()
+    for wrong in (-1, 2.5, "many"):
+        content["fields"][0]["largest"] = wrong
+        with pytest.raises(FormError, match=r"largest"):
+            TallyForm.from_dict(content)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

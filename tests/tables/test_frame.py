@@ -101,6 +101,23 @@ def test_a_field_whose_frames_fit_badly_is_a_misfit(made, amiss, table):
     np.testing.assert_array_equal(others["count"], alike["count"])
 
 
+def test_a_count_above_the_largest_is_kept_and_doubtful(made, reader, table):
+    first, *others = made.form.fields
+    most = int(np.sort(made.counts[:, 0])[1])  # one of three pages has more
+    first = first.model_copy(update={"largest": most})
+    form = made.form.model_copy(update={"fields": (first, *others)})
+    read = read_tallies(load_reader(form), made.pages)
+    before = table[table["status"].isin(["ok", "ambiguous"])].reset_index(drop=True)
+    above = (read["field"] == "01") & (read["count"] > most)
+    assert above.sum() == 1
+    np.testing.assert_array_equal(read["count"], before["count"])
+    assert (read["status"][above] == "ambiguous").all()
+    pd.testing.assert_series_equal(read["status"][~above], before["status"][~above])
+    said = f"{read['count'][above].item()} is more than the {most} that the form allows"
+    assert read["message"][above].item().startswith(said)
+    assert not read["message"][~above].str.contains("the form allows").any()
+
+
 def test_progress_is_told_of_every_page(made, reader):
     done = []
     read_tallies(reader, made.pages, batch_size=2, progress=done.append)
