@@ -2,20 +2,15 @@
 
 A network trained on MNIST reads a pool of unlabelled boxes of indonesia-2024; batches
 of them are labelled and it is fine-tuned on all labels so far, from MNIST each time,
-few labels for more epochs, so that every fit sees about as many cells as another. What
-that network is sure of in the rest of the pool is then taken as if it had been
-labelled, and a second one is fitted on all: self-training [1], for people look at what
-is doubtful alone. It is the same for chosen and for random cells, and the accuracies
-before it are told as well. Batches are chosen by `select_queries` or drawn at random;
-the test pages are the same throughout, and no page of them is in the pool. Printed: for
+few labels for more epochs, so that every fit sees about as many cells as another.
+Batches are chosen by `select_queries` or drawn at random. Either way a label is given
+to all cells that look exactly as the one that was asked for: to a network empty boxes,
+once cleaned, are one image, of which `select_queries` asks for one copy a batch. The
+test pages are the same throughout, and no page of them is in the pool. Printed: for
 each seed how many chosen cells first read the test pages as well as its 2,000 random
 cells did, and where the median curves cross. The first crossing of a curve that wavers
-comes early, so both are told. --choose compares values of `diversity` and of --sure on
-a part of the pool in place of the test pages; that is how the ones used here were
-chosen.
-
-[1] D. Yarowsky (1995). "Unsupervised word sense disambiguation rivaling supervised
-methods". ACL. scikit-learn's SelfTrainingClassifier does the same for flat samples.
+comes early, so both are told. --choose compares values of `diversity` on a part of the
+pool in place of the test pages; that is how the one used here, 0.75, was chosen.
 
 --out keeps the network trained on MNIST, which benchmarks/paper.py shares, and gets
 active_learning.png and .csv. --quick does it all small, without real data if there is
@@ -46,7 +41,6 @@ from sktally.votes import CLASSES
 
 VIEWS = {"clean": CellNormalizer(), "framed": FRAMED}
 RANDOM = (0.5, 1.0)  # of --random, where the random curve is taken
-STAGES = ("labels", "self-trained")
 
 
 def fine_tuned(source, X, y, *, epochs: int, least: int, step: int, seed: int):
@@ -64,43 +58,39 @@ def fine_tuned(source, X, y, *, epochs: int, least: int, step: int, seed: int):
     return type(source)(**settings).fit(X, y)
 
 
-def self_trained(model, source, pool, labelled, sure: float, **how):
-    """Fit on the labelled cells and on those of the rest that `model` is sure of."""
-    rest = np.setdiff1d(np.arange(len(pool[1])), labelled)
-    if not len(rest):
-        return model
-    proba = model.predict_proba(pool[0][rest])
-    taken = proba.max(axis=1) >= sure
-    told = model.classes_[proba.argmax(axis=1)]
-    X = pool[0][np.r_[labelled, rest[taken]]]
-    return fine_tuned(source, X, np.r_[pool[1][labelled], told[taken]], **how)
+def told(cells, labels, asked) -> tuple[np.ndarray, np.ndarray]:
+    """Return which cells are labelled, and how, once some were asked for.
 
-
-def curve(source, pool, test, batches, diversity, seed: int, sure, **how) -> list:
-    """Return for each batch the labelled cells, and accuracies at both stages.
-
-    At random without diversity; without self-training where it is to be surer than 1.
+    Those that look exactly as one of these get the label of the first such one.
     """
+    flat = cells.reshape(len(cells), -1)
+    image = np.unique(flat, axis=0, return_inverse=True)[1].ravel()
+    known = np.flatnonzero(np.isin(image, image[asked]))
+    first = dict(zip(image[asked][::-1], asked[::-1]))
+    given = labels[[first[i] for i in image[known]]]
+    own = np.isin(known, asked)
+    return known, np.where(own, labels[known], given)
+
+
+def curve(source, pool, test, batches, diversity, seed: int, **how) -> list[tuple]:
+    """Return numbers of cells asked for and accuracies; at random without diversity."""
     torch.set_num_threads(1)
     rng = np.random.default_rng(seed)
-    labelled, rest = np.zeros(0, int), rng.permutation(len(pool[1]))
+    asked, rest = np.zeros(0, int), rng.permutation(len(pool[1]))
     model, found = source, []
     for size in batches:
-        n_new = size - len(labelled)
+        n_new = min(size - len(asked), len(rest))
         if diversity is None:
             new = np.arange(n_new)
         else:
             new = select_queries(
                 model, pool[0][rest], n_new, diversity=diversity, random_state=seed
             )
-        labelled, rest = np.r_[labelled, rest[new]], np.delete(rest, new)
-        how["seed"] = seed
-        first = fine_tuned(source, pool[0][labelled], pool[1][labelled], **how)
-        model = first
-        if sure <= 1:
-            model = self_trained(first, source, pool, labelled, sure, **how)
-        right = [(m.predict(test[0]) == test[1]).mean() for m in (first, model)]
-        found.append((size, *right))
+        asked = np.r_[asked, rest[new]]
+        known, labels = told(*pool, asked)
+        rest = rest[~np.isin(rest, known)]
+        model = fine_tuned(source, pool[0][known], labels, seed=seed, **how)
+        found.append((size, float((model.predict(test[0]) == test[1]).mean())))
     return found
 
 
@@ -129,15 +119,15 @@ def needed(chosen: pd.DataFrame, goals: pd.Series) -> pd.Series:
     return first.where(reached.any(axis=1), np.inf)
 
 
-def report(curves: pd.DataFrame, way: str, stage: str, n_random: int) -> None:
-    """Print the table of seeds and the medians of one way of choosing."""
-    table = curves.pivot_table(index="seed", columns=["way", "n"], values=stage)
-    chosen, random = table[way], table["random"]
+def report(curves: pd.DataFrame, diversity: float, n_random: int) -> None:
+    """Print the table of seeds and the medians."""
+    table = curves.pivot_table(index="seed", columns=["way", "n"], values="accuracy")
+    chosen, random = table[f"diversity {diversity}"], table["random"]
     goals = random[n_random]
     each = needed(chosen, goals)
     shown = pd.DataFrame({f"{n_random} random": goals.round(4), "chosen needed": each})
     shown[f"{chosen.columns[-1]} chosen"] = chosen.iloc[:, -1].round(4)
-    print(f"\n{way}, {stage}\n{shown.to_string()}")
+    print(f"\ndiversity {diversity}\n{shown.to_string()}")
     print(f"median of chosen cells needed: {each.median():.0f}")
     medians, goal = chosen.median(), goals.median()
     crossing = medians.index[medians >= goal]
@@ -153,21 +143,16 @@ def draw(curves: pd.DataFrame, n_random: int, path: Path) -> None:
     import matplotlib.pyplot as plt
 
     figure, ax = plt.subplots(figsize=(7, 4.5), layout="constrained")
-    for i, (way, part) in enumerate(curves.groupby("way")):
-        for stage, style in zip(STAGES, ("--", "-")):
-            quartiles = part.groupby("n")[stage].quantile([0.25, 0.5, 0.75]).unstack()
-            color, at = f"C{i}", quartiles.index
-            label = f"{way}, {stage}"
-            ax.plot(at, quartiles[0.5], style, color=color, marker=".", label=label)
-            if stage == STAGES[-1]:
-                low, high = quartiles[0.25], quartiles[0.75]
-                ax.fill_between(at, low, high, color=color, alpha=0.15)
-    goal = curves.query("way == 'random' and n == @n_random")[STAGES[-1]].median()
+    for way, part in curves.groupby("way"):
+        quartiles = part.groupby("n")["accuracy"].quantile([0.25, 0.5, 0.75]).unstack()
+        ax.plot(quartiles.index, quartiles[0.5], marker=".", label=way)
+        ax.fill_between(quartiles.index, quartiles[0.25], quartiles[0.75], alpha=0.15)
+    goal = curves.query("way == 'random' and n == @n_random")["accuracy"].median()
     ax.axhline(goal, color="grey", linestyle=":")
     ax.set_xlabel("labelled cells of tallies, after MNIST")
     ax.set_ylabel("boxes of the test pages read right, twelve classes")
     ax.set_title(f"median and quartiles of {curves['seed'].nunique()} seeds")
-    ax.set_ylim(bottom=curves.query("n > n.min()")[[*STAGES]].min(axis=None) - 0.01)
+    ax.set_ylim(bottom=curves.query("n > n.min()")["accuracy"].min() - 0.01)
     ax.legend()
     figure.savefig(path, dpi=110)
 
@@ -181,12 +166,6 @@ def main() -> None:
         batch={"type": int, "default": 250, "help": "cells labelled in a round"},
         random={"type": int, "default": 2000, "help": "random cells to be as good as"},
         diversity={"type": float, "nargs": "+", "default": [0.75]},
-        sure={
-            "type": float,
-            "nargs": "+",
-            "default": [0.99],
-            "help": "probability above which a reading is trained on; 2 for never",
-        },
         view={
             "choices": [*VIEWS],
             "default": "clean",
@@ -223,32 +202,23 @@ def main() -> None:
     sizes = [round(share * args.random) for share in RANDOM]
     ways = {"random": (sizes, None)}
     ways |= {f"diversity {d}": (batches, d) for d in args.diversity}
-    keys = [
-        (sure, seed, way)
-        for sure in args.sure
-        for seed in range(args.seeds)
-        for way in ways
-    ]
+    keys = [(seed, way) for seed in range(args.seeds) for way in ways]
     fit = {"epochs": args.epochs, "least": args.least, "step": args.step}
     found = Parallel(n_jobs=args.n_jobs, verbose=0)(
-        delayed(curve)(source, pool, test, *ways[way], args.seed + seed, sure, **fit)
-        for sure, seed, way in keys
+        delayed(curve)(source, pool, test, *ways[way], args.seed + seed, **fit)
+        for seed, way in keys
     )
-    every = pd.DataFrame(
+    curves = pd.DataFrame(
         [(*key, *point) for key, points in zip(keys, found) for point in points],
-        columns=["sure", "seed", "way", "n", *STAGES],
+        columns=["seed", "way", "n", "accuracy"],
     )
-    every.to_csv(args.out / "active_learning.csv", index=False)
-    for sure, curves in every.groupby("sure"):
-        print(f"\nreadings above {sure} are trained on")
-        medians = curves.pivot_table(index="n", columns="way", aggfunc="median")
-        print(medians[[*STAGES]].round(4).to_string(na_rep=""))
-        for way in ways:
-            for stage in STAGES if way != "random" else ():
-                report(curves, way, stage, args.random)
-        path = args.out / f"active_learning_{sure}.png"
-        draw(curves, args.random, path)
-        print(f"written: {path}")
+    medians = curves.pivot_table(index="n", columns="way", aggfunc="median")
+    print(medians["accuracy"].round(4).to_string(na_rep=""))
+    for diversity in args.diversity:
+        report(curves, diversity, args.random)
+    curves.to_csv(args.out / "active_learning.csv", index=False)
+    draw(curves, args.random, args.out / "active_learning.png")
+    print(f"written: {args.out / 'active_learning.png'}")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from sktally.totals._groups import warn
 from sktally.totals._proba import store_proba
 from sktally.totals._sheets import open_sheets
 from sktally.votes import CountPosterior, SumSlips, read_jointly
-from sktally.votes._alone import alone_of_sheet
+from sktally.votes._alone import alone_of_sheet, within_largest
 from sktally.votes._calibrate import check_calibrator
 
 __all__ = ["undecided"]
@@ -45,7 +45,7 @@ def _of_store(store: Store, calibrator: Any, slips: SumSlips | None) -> pd.DataF
         assert sheets.form is not None
         shape = sheets.counts.shape
         right, error = np.full(shape, np.nan), np.full(shape, np.nan)
-        open_ = np.ones(shape, bool)
+        open_, possible = np.ones(shape, bool), np.zeros(shape, bool)
         n_apart = 0
         for i, sheet in enumerate(store_proba(store)):
             open_[i] = ~sheet.edited
@@ -60,6 +60,7 @@ def _of_store(store: Store, calibrator: Any, slips: SumSlips | None) -> pd.DataF
                     count = int(sheets.counts[i, j])
                     right[i, j] = posterior.of(count) if count >= 0 else np.nan
                     error[i, j] = count_error(posterior, count)
+                    possible[i, j] = True
         if n_apart:
             warn(
                 f"the sums of {number(n_apart, 'sheet')} leave too much to go through: "
@@ -71,7 +72,8 @@ def _of_store(store: Store, calibrator: Any, slips: SumSlips | None) -> pd.DataF
             "file": sheets.pages["file"].to_numpy()[at],
             "page": sheets.pages["page"].to_numpy()[at],
             "field": np.array(sheets.fields, object)[field],
-            "count": counts.where(counts >= 0),
+            # one above the largest that the form allows is as good as none
+            "count": counts.where((counts >= 0) & possible[at, field]),
             "proba": np.minimum(right[at, field], 1.0),
             "expected_error": error[at, field],
         }
@@ -92,21 +94,20 @@ def _posteriors(
     slips: SumSlips | None,
 ) -> tuple[list[CountPosterior | None], bool]:
     """Return what each field may be, and False if sums could not be heeded."""
+    read = within_largest(alone_of_sheet(proba, form.blank_right), form)
     alone = [
         own if count < 0 else CountPosterior(np.array([count]), np.ones(1))
-        for own, count in zip(
-            alone_of_sheet(proba, form.blank_right), known, strict=True
-        )
+        for own, count in zip(read, known, strict=True)
     ]
     if not form.sums or not any(alone):
         return alone, True
     n_places = np.isfinite(form.box_array()[..., 0]).sum(axis=1).tolist()
     how = {"slips": slips, "n_places": n_places}
     try:
-        read = read_jointly(alone, form.field_names, form.sums, **how)
+        joint = read_jointly(alone, form.field_names, form.sums, **how).posteriors
     except TallyError:  # too many circles, or counts too large
         return alone, False
     bound = {n for total, parts in form.sums.items() for n in (total, *parts)}
     names = form.field_names
-    each = zip(names, alone, read.posteriors, strict=True)
-    return [joint if name in bound else own for name, own, joint in each], True
+    each = zip(names, alone, joint, strict=True)
+    return [given if name in bound else own for name, own, given in each], True

@@ -6,16 +6,22 @@ says of each field, from arrays over all counts that go through the places toget
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
+from sktally.form import TallyForm
 from sktally.votes._decode import CLASSES
 from sktally.votes._posterior import FLOOR, CountPosterior, count_posterior
 
-__all__ = ["alone_of_sheet"]
+__all__ = ["alone_of_sheet", "within_largest"]
 
 _CROSSED, _EMPTY = 10, 11
 _MAX_PLACES = 3  # arrays over all counts of more places are mostly zeros
+# Of a field that is more probably than this above its largest count nothing is known:
+# what a network gives to the others then is no measure of them.
+_SURELY_ABOVE = 0.99
 
 Array = npt.NDArray[np.float64]
 
@@ -52,6 +58,43 @@ def alone_of_sheet(
     for k, j in enumerate(read):
         found[j] = _of_row([(proba[k], float(missing[k])) for proba, missing in each])
     return found
+
+
+def within_largest(
+    posteriors: Sequence[CountPosterior | None], form: TallyForm
+) -> list[CountPosterior | None]:
+    """Return what each field may be, no more than the form allows.
+
+    Parameters
+    ----------
+    posteriors : sequence of CountPosterior or None
+        One for each field of the form.
+    form : TallyForm
+        Form, with the largest count of some fields.
+
+    Returns
+    -------
+    list of CountPosterior or None
+        None too for fields that are surely above it.
+    """
+    return [
+        posterior if posterior is None or most is None else _at_most(posterior, most)
+        for posterior, most in zip(
+            posteriors, (field.largest for field in form.fields), strict=True
+        )
+    ]
+
+
+def _at_most(posterior: CountPosterior, most: int) -> CountPosterior | None:
+    kept = posterior.counts <= most
+    if kept.all():
+        return posterior
+    left = float(posterior.proba[kept].sum()) + posterior.missing
+    if left < 1 - _SURELY_ABOVE or not kept.any():
+        return None
+    return CountPosterior(
+        posterior.counts[kept], posterior.proba[kept] / left, posterior.missing / left
+    )
 
 
 def _whole(boxes: Array) -> Array | None:

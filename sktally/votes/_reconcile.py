@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
-from sktally.votes._alone import alone_of_sheet
+from sktally.votes._alone import alone_of_sheet, within_largest
 from sktally.votes._joint import JointReading, read_jointly
 from sktally.votes._posterior import CountPosterior
 from sktally.votes._slips import SumSlips
@@ -129,16 +129,20 @@ def reconcile_tallies(
     out = _empty(len(proba), n, len(form.sums))
     for i, sheet in enumerate(proba):
         alone = alone_of_sheet(sheet, form.blank_right)
-        if not any(alone):
+        allowed = within_largest(alone, form)
+        if not any(allowed):
             continue
         read = read_jointly(
-            [alone[j] for j in at],
+            [allowed[j] for j in at],
             [names[j] for j in at],
             form.sums,
             slips=slips,
             n_places=[places[j] for j in at],
         )
-        _note(out, i, alone, at, read, form)
+        given = [*allowed]
+        for j, posterior in zip(at, read.posteriors, strict=True):
+            given[j] = posterior
+        _note(out, i, alone, given, at, read, form)
     return out
 
 
@@ -159,15 +163,17 @@ def _note(
     out: ReconciledTallies,
     i: int,
     alone: list[CountPosterior | None],
+    given: list[CountPosterior | None],
     at: list[int],
     read: JointReading,
     form: TallyForm,
 ) -> None:
-    """Write down what was read of one sheet; `at` are the fields that sums bind."""
+    """Write down what was read of one sheet; `at` are the fields that sums bind.
+
+    `alone` is what boxes say by themselves, `given` what the whole sheet says.
+    """
     raw: dict[str, int] = {}
-    given = dict(zip(at, read.posteriors, strict=True))
-    for j, own in enumerate(alone):
-        joint = given.get(j, own)
+    for j, (own, joint) in enumerate(zip(alone, given, strict=True)):
         if joint is None:
             continue
         out.counts[i, j], out.proba[i, j] = joint.top(1)[0]

@@ -279,6 +279,26 @@ def test_a_misfit_comes_first(tmp_path):
     assert counts.table["misfit"].tolist() == [1, 0, 0, 0, 0, 0]
 
 
+def test_a_count_above_the_largest_comes_first(tmp_path):
+    made = make_tally_pages(4, form="example", degrade="none", random_state=0)
+    fields = [*made.form.fields]
+    page = int(made.counts[:, 0].argmax())
+    most = int(np.sort(made.counts[:, 0])[-2])
+    fields[0] = fields[0].model_copy(update={"largest": most})
+    form = made.form.model_copy(update={"fields": tuple(fields), "sums": {}})
+    scans = [tmp_path / f"{i}.png" for i in range(4)]
+    for path, one in zip(scans, made.pages, strict=True):
+        cv2.imwrite(str(path), one)
+    stores = {}
+    for name, read_by in [("with", form), ("without", made.form)]:
+        stores[name] = tmp_path / f"{name}.sqlite"
+        read_to_store(load_reader(read_by), scans, stores[name])
+    plan = review_order(stores["with"])
+    assert plan.pages["file"].iloc[0] == str(scans[page])
+    assert plan.pages["counts"].iloc[0] >= 1 > plan.pages["counts"].iloc[1]
+    assert review_order(stores["without"]).pages["counts"].max() < 1
+
+
 def test_plot():
     import matplotlib
 

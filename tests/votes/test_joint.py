@@ -385,6 +385,26 @@ def test_what_is_surely_no_count_follows_from_the_others():
     assert np.isnan(found.raw_proba[0, 1]) and not found.broken.any()
 
 
+def test_no_count_is_above_the_largest_that_the_form_allows():
+    plain = form_with_sums()
+    fields = [f.model_copy(update={"largest": 300}) for f in plain.fields]
+    form = plain.model_copy(update={"fields": tuple(fields)})
+    sure = np.stack([written("894", "x30", "124"), written("x94", "x30", "124")])
+    doubtful = written("894", "x30", "924")  # adds up, but no sheet can hold it
+    doubtful[0, 0, [8, 10]] = doubtful[2, 0, [9, 1]] = 0.6, 0.3
+    doubtful /= doubtful.sum(axis=2, keepdims=True)
+    proba = np.stack([*sure, doubtful])
+    assert reconcile_tallies(proba, plain).counts[2].tolist() == [894, 30, 924]
+    found = reconcile_tallies(proba, form)
+    # of the 8 nothing but the sum tells; of the other it is the second best
+    assert found.counts.tolist() == 3 * [[94, 30, 124]]
+    assert found.raw_proba[:, 0] == pytest.approx([0, 1, 0], abs=0.01)
+    assert found.broken[:, 0].tolist() == [True, False, False]  # as they were read
+    alone = form.model_copy(update={"sums": {"b": ["all"]}})
+    found = reconcile_tallies(proba, alone)
+    assert found.counts[:, 0].tolist() == [-1, 94, 94]
+
+
 def test_forms_and_arrays_that_do_not_fit():
     form = form_with_sums()
     with pytest.raises(
