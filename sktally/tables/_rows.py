@@ -164,9 +164,7 @@ def _why(status: str, boxes: str, handwriting: str, bubbles: str) -> str:
 
 
 def _above(count: int, largest: int) -> str:
-    return (
-        f"{count} is more than the {largest} that the form allows; look at the page"
-    )
+    return f"{count} is more than the {largest} that the form allows; look at the page"
 
 
 def _why_misfit(score: float) -> str:
