@@ -385,7 +385,7 @@ def test_what_is_surely_no_count_follows_from_the_others():
     assert np.isnan(found.raw_proba[0, 1]) and not found.broken.any()
 
 
-def test_no_count_is_above_the_largest_that_the_form_allows():
+def test_what_is_above_the_largest_follows_from_the_others():
     plain = form_with_sums()
     fields = [f.model_copy(update={"largest": 300}) for f in plain.fields]
     form = plain.model_copy(update={"fields": tuple(fields)})
