@@ -79,6 +79,7 @@ def curve(source, pool, test, batches, diversity, seed: int, **how) -> list[tupl
     asked, rest = np.zeros(0, int), rng.permutation(len(pool[1]))
     model, found = source, []
     for size in batches:
+        # What looks like a cell that was asked for is labelled and no longer there.
         n_new = min(size - len(asked), len(rest))
         if diversity is None:
             new = np.arange(n_new)

@@ -97,8 +97,9 @@ def select_queries(
     Once all that has weight is chosen, or coincides with a query, the most uncertain
     of the rest follow.
 
-    Of samples that look the same one is asked for. Give its label to the others too, or
-    a frequent image, such as an empty box once it is cleaned, counts as a single one.
+    Unless `diversity` is 0, of samples with the same features one is asked for before
+    all that differ. Give its label to the others too, or a frequent image, such as an
+    empty box once it is cleaned, counts as a single one.
 
     The uncertainty of a page is the mean over its cells, so that pages with many
     boxes, which take as long to label, have no advantage. Its features are the mean of

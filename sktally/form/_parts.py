@@ -187,8 +187,8 @@ class TallyField(FormPart):
     bubbles : TallyBubbles, optional
         Bubbles that say the count once more.
     largest : int, optional
-        What no count can exceed, by law or by the ballots of a station. A larger one
-        is read as it stands, with the status "ambiguous".
+        What no count can exceed, by law or by the ballots of a station. Tables and
+        stores keep a larger one as it was read, with the status "ambiguous".
 
     Examples
     --------
