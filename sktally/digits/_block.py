@@ -20,7 +20,7 @@ from sktally.digits._layers import SteppingConv2d
 
 __all__ = ["can_run_block", "can_train_block", "run_block", "train_block"]
 
-_PIECE = 64  # images
+_PIECE = 16  # images
 _INTEGERS = {
     torch.bfloat16: torch.int16,
     torch.float16: torch.int16,
