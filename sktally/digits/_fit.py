@@ -11,6 +11,7 @@ from sktally._validate import check_choice, check_range
 from sktally.digits._augment import make_augmentation
 from sktally.digits._callbacks import SCHEDULES, Freezing
 from sktally.digits._layers import weight_layers
+from sktally.digits._muon import Muon
 from sktally.digits._net import DigitNet, has_bfloat16
 from sktally.exceptions import TallyError
 
@@ -27,10 +28,12 @@ __all__ = [
 #: AdamW is Adam itself where weight_decay is 0.
 _OPTIMIZERS = {
     "adamw": (torch.optim.AdamW, {}),
+    "muon": (Muon, {}),
     "adam": (torch.optim.Adam, {}),
     "sgd": (torch.optim.SGD, {"momentum": 0.9}),
     "adagrad": (torch.optim.Adagrad, {}),
 }
+_DECAYING = ("adamw", "muon")
 
 
 def check_settings(classifier) -> None:
@@ -46,10 +49,11 @@ def check_settings(classifier) -> None:
     check_choice("optimizer", c.optimizer, tuple(_OPTIMIZERS))
     for name in ("l1", "l2"):
         check_range(name, getattr(c, name), 0, 1e3)
-    if c.weight_decay and c.optimizer != "adamw":
+    if c.weight_decay and c.optimizer not in _DECAYING:
         raise TallyError(
             f"weight_decay: expected 0 with optimizer={c.optimizer!r}, got "
-            f"{c.weight_decay!r}: decay apart from the gradient is adamw's; use l2"
+            f"{c.weight_decay!r}: decay apart from the gradient is for "
+            f"{' and '.join(_DECAYING)}; use l2"
         )
     check_choice("precision", c.precision, ("auto", "float32", "bfloat16"))
     check_choice("sampling", c.sampling, (None, "balanced"))
@@ -165,7 +169,7 @@ def make_net(
     augmentation = make_augmentation(c.augment, c.classes_.tolist() if training else ())
     optimizer, settings = _OPTIMIZERS[c.optimizer]
     settings = {f"optimizer__{name}": value for name, value in settings.items()}
-    if c.optimizer == "adamw":
+    if c.optimizer in _DECAYING:
         settings["optimizer__weight_decay"] = c.weight_decay
     net = DigitNet(
         module,

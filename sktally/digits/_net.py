@@ -175,7 +175,7 @@ class DigitNet(NeuralNet):
         for group in groups:
             group["lr"] = self.lr * group["share"]
         settings = self.get_params_for("optimizer")
-        if self.optimizer in (torch.optim.Adam, torch.optim.AdamW):
+        if issubclass(self.optimizer, (torch.optim.Adam, torch.optim.AdamW)):
             settings["fused"] = torch.device(self.device).type in ("cpu", "cuda")
         self.optimizer_ = self.optimizer(groups, **{"lr": self.lr, **settings})
         return self

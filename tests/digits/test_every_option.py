@@ -43,6 +43,7 @@ RUNS = [
     {"batch_size": 20, "learning_rate": 0.005},
     {"optimizer": "adam"},
     {"optimizer": "sgd", "learning_rate": 0.03},
+    {"optimizer": "muon"},
     {"optimizer": "adagrad", "learning_rate": 0.03},
     {"weight_decay": 0.01},
     {"l1": 1e-4},

@@ -58,7 +58,7 @@ def test_weight_decay_shrinks_weights_not_biases(digits, small):
     assert norm[0] < norm[1]
 
 
-@pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "adagrad"])
+@pytest.mark.parametrize("name", ["adamw", "muon", "adam", "sgd", "adagrad"])
 def test_optimizer_is_the_one_named(digits, small, name):
     X, y = digits
     model = CNNClassifier(**{**small, "max_epochs": 1}, optimizer=name)
@@ -101,7 +101,7 @@ def test_penalties_are_gradients_of_what_they_say(digits, small):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": "lion"}, "optimizer: expected one of 'adamw', 'adam', 'sgd', "),
+        ({"optimizer": "lion"}, "optimizer: expected one of 'adamw', 'muon', 'adam', "),
         ({"l1": -1}, "l1: expected a number in"),
         ({"l2": "much"}, "l2: expected a number, got 'much'"),
         (
