@@ -56,7 +56,7 @@ def orthogonal(matrix: torch.Tensor) -> torch.Tensor:
     """Return about U V' of a matrix U S V': singular values from 0.7 to 1.2.
 
     What Newton and Schulz iterate on the matrix is done on its smaller Gram matrix.
-    Singular values under 1e-4 of the largest are left below.
+    Singular values under 2e-3 of the Frobenius norm may be left below.
     """
     if len(matrix) > matrix.shape[1]:
         return orthogonal(matrix.T).T

@@ -31,6 +31,14 @@ def test_orthogonal_turns_without_stretching(shape, size):
     assert (found - torch.diag(stretch)).abs().max() < 0.02
 
 
+def test_orthogonal_leaves_only_little_directions_below():
+    matrix, u, v = _matrix(96, 576, smallest=1e-5)
+    share = (u.T @ matrix @ v).diagonal() / matrix.norm()
+    stretch = (u.T @ orthogonal(matrix) @ v).diagonal()
+    assert stretch[share >= 2e-3].min() > 0.65
+    assert stretch[share < 1e-4].max() < 0.65
+
+
 def test_orthogonal_of_little_and_nothing():
     matrix, _, _ = _matrix(30, 200, smallest=1e-9)
     found = torch.linalg.svdvals(orthogonal(matrix))
