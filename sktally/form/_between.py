@@ -72,10 +72,10 @@ def problems_among(content: dict[str, Any]) -> list[str]:
         *_twice("anchor", [anchor.name for anchor in anchors]),
         *_unspread(anchors),
     ]
-    named = [part for part in entries[0] if isinstance(part, dict) and "name" in part]
+    given = [part.get("name") for part in entries[0] if isinstance(part, dict)]
+    names = [name for name in given if isinstance(name, str)]
     # a field without a name may be the one that a sum seems to lack
-    if named and len(named) == len(entries[0]):
-        names = [str(part["name"]) for part in named]
+    if names and len(names) == len(entries[0]):
         for sums in _sound(dict[str, tuple[str, ...]], content.get("sums", {})):
             found += sum_problems(sums, names)
     for page in _sound(Page, content.get("page")):

@@ -1,5 +1,6 @@
 import copy
 import pickle
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -220,6 +221,24 @@ def test_any_text_is_a_form_or_a_form_error(tmp_path_factory, text):
     path.write_text(text, encoding="utf-8", errors="replace")
     with pytest.raises(FormError):
         load_form(path)
+
+
+@pytest.mark.parametrize("value", ["0x" + 5000 * "f", "1e999", "-inf", "[[]]"])
+def test_any_value_is_told_by_its_place(tmp_path, value):
+    # Python writes no number of more than 4300 digits as text
+    lines = load_form("example").to_toml().splitlines()
+    path, n_told = tmp_path / "form.toml", 0
+    for i, line in enumerate(lines):
+        key, equals, _ = line.partition(" = ")
+        if not equals:
+            continue
+        changed = [*lines[:i], f"{key} = {value}", *lines[i + 1 :]]
+        path.write_text("\n".join(changed))
+        with suppress(FormError):
+            load_form(path)
+            continue
+        n_told += 1
+    assert n_told > 30
 
 
 @pytest.mark.parametrize("form", [None, 3, {"name": "x"}])
