@@ -18,7 +18,7 @@ from sktally.datasets._random import RandomState, as_generator
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm, load_form
 from sktally.votes import CLASSES, CountPosterior, SumSlips
-from sktally.votes._alone import alone_of_sheet
+from sktally.votes._alone import alone_of_sheet, within_largest
 from sktally.votes._readings import draw_readings, pick_counts
 
 __all__ = ["Drawer", "draw_counts", "sum_draws"]
@@ -78,21 +78,23 @@ class Drawer:
         alone: list[CountPosterior | None] = [None] * len(known)
         if proba is not None:
             alone = alone_of_sheet(proba, self.form.blank_right)
+        allowed = within_largest(alone, self.form)
         for j in np.flatnonzero(known >= 0).tolist():
-            alone[j] = CountPosterior(known[j : j + 1], np.ones(1))
+            alone[j] = allowed[j] = CountPosterior(known[j : j + 1], np.ones(1))
         counts = np.full((self.n_draws, len(known)), -1, np.int64)
-        if self.form.sums and any(p is not None for p in alone):
+        if self.form.sums and any(p is not None for p in allowed):
             try:
-                drawn = self._together(alone)
+                drawn = self._together(allowed)
             except TallyError:  # too many circles, or counts too large
                 self.n_unbound += 1
             else:
-                bound = [j for j, p in enumerate(alone) if p or self._is_bound(j)]
+                bound = [j for j, p in enumerate(allowed) if p or self._is_bound(j)]
                 counts[:, bound] = drawn[:, bound]
-                return counts
-        for j, posterior in enumerate(alone):
-            if posterior is not None:
-                counts[:, j] = pick_counts(posterior, self.n_draws, self.rng)
+        for j in np.flatnonzero((counts < 0).any(axis=0)).tolist():
+            # what is surely above the largest count is as it was read
+            own = alone[j] if allowed[j] is None else allowed[j]
+            if own is not None:
+                counts[:, j] = pick_counts(own, self.n_draws, self.rng)
         return counts
 
     def _together(self, alone: Sequence[CountPosterior | None]) -> Counts:

@@ -32,7 +32,7 @@ def room_of(
     counts: npt.NDArray[np.int64],
     *,
     registered: Floats,
-    most: float,
+    most: Floats,
     group: npt.NDArray[np.int64],
     weights: Floats,
     n_groups: int,
@@ -45,8 +45,8 @@ def room_of(
         -1 where nothing was read.
     registered : ndarray of shape (n_sheets,)
         Votes that a sheet can hold in all its fields together; NaN if not known.
-    most : int
-        Votes that the boxes of one field can hold; infinite if not known.
+    most : ndarray of shape (n_fields,)
+        Votes that a field can hold; infinite if not known.
     group, weights : ndarray of shape (n_sheets,)
         Which group a sheet is of, and how often it counts.
     n_groups : int
@@ -55,10 +55,11 @@ def room_of(
     unread = counts < 0
     left = registered - np.where(unread, 0, counts).sum(axis=1)
     left = np.maximum(left, 0)  # of voters, once those that were read are taken away
-    n_others = unread.sum(axis=1, keepdims=True) - unread
-    single = np.fmin(left, most)[:, None]
-    own = np.where(unread, single, 0)
-    others = np.where(n_others > 0, np.maximum(n_others, 1) * single, 0)
+    own = np.where(unread, np.fmin(left[:, None], most), 0)
+    endless = np.isinf(own)  # of others with one among them it is infinite too
+    finite = np.where(endless, 0, own)
+    others = finite.sum(axis=1, keepdims=True) - finite
+    others[endless.sum(axis=1, keepdims=True) > endless] = np.inf
     others = np.fmin(others, left[:, None])
     counted = weights > 0
     added = [np.zeros((n_groups, counts.shape[1])) for _ in range(2)]

@@ -78,8 +78,9 @@ def vote_totals(
         Where a page says which station it is of: `by` of `join_stations`.
     registered : str, optional
         Column with the number of voters of a station, which bounds its votes. Where it
-        is missing the boxes of a field do: 999, if there are three. Where the table
-        has no boxes either, the most that is possible is missing.
+        is missing the boxes of a field do, 999 if there are three, and what its form
+        says is the `largest` count. Where the table has no boxes either, the most that
+        is possible is missing.
     weights : str, optional
         Column that says how often a sheet counts, 0 or more.
     counts : str, optional
@@ -261,7 +262,7 @@ def _summed(
     room = room_of(
         read,
         registered=grouped.registered,
-        most=10**sheets.n_places - 1 if sheets.n_places else np.inf,
+        most=sheets.most()[columns],
         group=grouped.group,
         weights=grouped.weights,
         n_groups=n_groups,

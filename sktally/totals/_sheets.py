@@ -92,6 +92,17 @@ class Sheets:
             )
         return [self.fields.index(name) for name in names]
 
+    def most(self) -> npt.NDArray[np.float64]:
+        """Return what the count of each field cannot exceed; infinite if not known."""
+        most = np.full(len(self.fields), np.inf)
+        if self.n_places:
+            most[:] = 10.0**self.n_places - 1
+        for part in self.form.fields if self.form is not None else ():
+            if part.largest is not None and part.name in self.fields:
+                j = self.fields.index(part.name)
+                most[j] = min(most[j], part.largest)
+        return most
+
     def parties(self, names: Iterable[str] | None) -> list[int]:
         """Return the numbers of some fields, by default of what sums of votes add up.
 

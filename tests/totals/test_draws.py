@@ -41,6 +41,34 @@ def test_fields_that_a_sum_binds_are_in_doubt_together(kit, small_form):
     assert abs(times[0] / 1000 - 0.5) < 0.05
 
 
+def with_largest(form, **largest):
+    fields = [
+        f.model_copy(update={"largest": largest.get(f.name)}) for f in form.fields
+    ]
+    return form.model_copy(update={"fields": tuple(fields)})
+
+
+def test_no_draw_is_above_the_largest_that_the_form_allows(kit, plain_form):
+    proba = np.stack([kit.boxes_of(n, 3) for n in (94, 94, 7)])[None]
+    proba[0, :2, 0, [0, 8]] = 0.5  # 94 or 894
+    form = with_largest(plain_form, x=300, z=5)
+    draws = draw_counts(proba, form, random_state=0)[:, 0]
+    assert (draws[:, 0] == 94).all()
+    assert set(draws[:, 1]) == {94, 894}
+    assert (draws[:, 2] == 7).all()  # surely above: as it was read
+
+
+def test_what_is_surely_above_the_largest_follows_from_sums(kit, small_form):
+    proba = np.stack([kit.boxes_of(n, 2) for n in (83, 24, 37)])[None]
+    form = with_largest(small_form, a=30)
+    draws = draw_counts(proba, form, slips=NO_SLIPS, random_state=0)[:, 0]
+    assert (draws == [13, 24, 37]).all()
+    # and is as it was read where they say no more
+    form = with_largest(small_form, a=30, b=20, both=30)
+    draws = draw_counts(proba, form, slips=NO_SLIPS, random_state=0)[:, 0]
+    assert (draws == [83, 24, 37]).all()
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_draws_are_those_of_all_readings_listed(kit, small_form, seed):
     rng = np.random.default_rng(seed)

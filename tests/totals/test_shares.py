@@ -231,6 +231,20 @@ def test_missing_stations_are_bounded_by_their_voters(kit, plain_form):
     assert by_boxes["highest"].tolist() == [50 + 2 * 999, 30 + 2 * 999, 20 + 2 * 999]
 
 
+def test_what_was_not_read_is_bounded_by_the_largest_of_the_form(kit, plain_form):
+    table = kit.table_of([[50, 30, 20], [-1, -1, -1]], FIELDS)
+    x, *others = plain_form.fields
+    fields = (x.model_copy(update={"largest": 300}), *others)
+    form = plain_form.model_copy(update={"fields": fields})
+    proba = np.full((2, 3, 3, 12), np.nan)
+    proba[0] = [kit.boxes_of(n, 3) for n in (50, 30, 20)]
+    found = vote_totals(table, form=form, digit_proba=proba, random_state=0).table
+    assert found["highest"].tolist() == [50 + 300, 30 + 999, 20 + 999]
+    # of the others not one vote more, of itself all there is room for
+    assert found["share_highest"][0] == pytest.approx(350 / 400)
+    assert found["share_lowest"][1] == pytest.approx(30 / (100 + 300 + 999))
+
+
 # What is told
 
 
