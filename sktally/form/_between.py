@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from sktally.form._parts import Anchor, Page, TallyField
+from sktally.form._parts import Anchor, Name, Page, TallyField
 from sktally.form._sums import sum_problems
 
 __all__ = ["problems_among", "problems_between"]
@@ -73,8 +73,8 @@ def problems_among(content: dict[str, Any]) -> list[str]:
         *_unspread(anchors),
     ]
     given = [part.get("name") for part in entries[0] if isinstance(part, dict)]
-    names = [name for name in given if isinstance(name, str)]
-    # a field without a name may be the one that a sum seems to lack
+    names = list(chain.from_iterable(_sound(Name, name) for name in given))
+    # a field without a sound name may be the one that a sum seems to lack
     if names and len(names) == len(entries[0]):
         for sums in _sound(dict[str, tuple[str, ...]], content.get("sums", {})):
             found += sum_problems(sums, names)

@@ -7,6 +7,8 @@ from graphlib import CycleError, TopologicalSorter
 
 __all__ = ["sum_problems"]
 
+_SHOWN = 10  # names, and ten times as many characters of one
+
 
 def sum_problems(
     sums: Mapping[str, Sequence[str]], field_names: Sequence[str]
@@ -27,16 +29,15 @@ def sum_problems(
     """
     known = set(field_names)
     for total, parts in sums.items():
+        where = f"sums.{total!s:.100}"
         for name in (total, *parts):
             if name not in known:
-                yield (
-                    f"sums.{total}: no field {name!r}; fields are "
-                    f"{', '.join(map(str, field_names))}"
-                )
+                shown = f"{name!r:.100}"
+                yield f"{where}: no field {shown}; fields are {_listed(field_names)}"
         if total in parts or not parts or len({*parts}) < len(parts):
             yield (
-                f"sums.{total}: needs parts other than itself, each once, got "
-                f"{', '.join(map(str, parts)) or 'none'}"
+                f"{where}: needs parts other than itself, each once, got "
+                f"{_listed(parts) or 'none'}"
             )
             return
     try:
@@ -47,3 +48,10 @@ def sum_problems(
             f"{' of '.join(map(str, reversed(error.args[1])))}; leave one of these "
             "sums out"
         )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Return the first of some names, and how many more there are."""
+    more = len(names) - _SHOWN
+    listed = ", ".join(f"{name!s:.100}" for name in names[:_SHOWN])
+    return f"{listed} and {more} more" if more > 0 else listed

@@ -16,7 +16,7 @@ from sktally.exceptions import FormError
 __all__ = ["all_mistakes", "read_toml", "write_toml"]
 
 _MAX_BYTES = 16 * 2**20  # the largest form that ships takes 5 KiB
-_SHOWN = 80  # characters of a wrong value
+_SHOWN = 80  # characters of a wrong value or key
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def all_mistakes(error: ValidationError, source: str, more: Sequence[str] = ()) 
         ):
             continue
         place = "".join(
-            f"[{part + 1}]" if isinstance(part, int) else f".{part}"
+            f"[{part + 1}]" if isinstance(part, int) else f".{part:.{_SHOWN}}"
             for part in item["loc"]
         ).lstrip(".")
         message = item["msg"].removeprefix("Value error, ")

@@ -1,6 +1,5 @@
 import copy
 import pickle
-from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -223,22 +222,45 @@ def test_any_text_is_a_form_or_a_form_error(tmp_path_factory, text):
         load_form(path)
 
 
-@pytest.mark.parametrize("value", ["0x" + 5000 * "f", "1e999", "-inf", "[[]]"])
-def test_any_value_is_told_by_its_place(tmp_path, value):
-    # Python writes no number of more than 4300 digits as text
+LONG = f'"{9000 * "x"}"'
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "{key} = 0x" + 5000 * "f",  # Python writes no number of so many digits as text
+        "{key} = 1e999",
+        "{key} = [[]]",
+        f"{{key}} = {LONG}",
+        f"{LONG} = 1",
+    ],
+)
+def test_any_mistake_is_told_shortly(tmp_path, wrong):
     lines = load_form("example").to_toml().splitlines()
     path, n_told = tmp_path / "form.toml", 0
     for i, line in enumerate(lines):
         key, equals, _ = line.partition(" = ")
         if not equals:
             continue
-        changed = [*lines[:i], f"{key} = {value}", *lines[i + 1 :]]
+        changed = [*lines[:i], wrong.replace("{key}", key), *lines[i + 1 :]]
         path.write_text("\n".join(changed))
-        with suppress(FormError):
+        try:
             load_form(path)
-            continue
-        n_told += 1
+        except FormError as error:
+            assert len(str(error)) < 2000
+            n_told += 1
     assert n_told > 30
+
+
+def test_sums_tell_the_first_names_of_many():
+    content = with_changes(sums={LONG: ["x", "z"]})
+    content["fields"] = [
+        {"name": f"x{i}", "start": [10, 10], "box": [5, 8], "places": 3}
+        for i in range(30)
+    ]
+    with pytest.raises(FormError, match="x8, x9 and 20 more") as error:
+        TallyForm.from_dict(content)
+    assert len(str(error.value)) < 2000
 
 
 @pytest.mark.parametrize("form", [None, 3, {"name": "x"}])
