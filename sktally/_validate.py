@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sktally.exceptions import PageReadError, TallyError
 
-__all__ = ["check_choice", "check_page", "check_range", "is_there"]
+__all__ = ["as_labels", "check_choice", "check_page", "check_range", "is_there"]
 
 
 def check_choice(name: str, value: object, choices: tuple) -> None:
@@ -33,6 +35,15 @@ def check_range(
         raise TallyError(f"{name}: expected {what}, got {value!r}")
     if not low <= value <= high:
         raise TallyError(f"{name}: expected {what} in [{low}, {high}], got {value!r}")
+
+
+def as_labels(values: Any) -> np.ndarray:
+    """Return values as an array; of a list of texts NaN and None stay what they are."""
+    if isinstance(values, list | tuple):
+        each = np.asarray(values, dtype=object)
+        if pd.isna(each).any():
+            return each
+    return np.asarray(values)
 
 
 def is_there(path: Path) -> bool:

@@ -12,10 +12,17 @@ from torch.nn import functional
 
 from sktally._validate import check_range
 from sktally.digits._defects import compressed, shaded
+from sktally.digits._input import label_text, pixel_range
 from sktally.digits._places import affine_places, bicubic_weights
 from sktally.exceptions import TallyError
 
-__all__ = ["PRESETS", "Augmentation", "augment_cells", "make_augmentation"]
+__all__ = [
+    "PRESETS",
+    "Augmentation",
+    "as_images",
+    "augment_cells",
+    "make_augmentation",
+]
 
 #: Named settings. "tally" was chosen by eye on normalised cells of 28 x 28: digits
 #: stay what they are for a human reader, with the wear of boxes on forms.
@@ -275,7 +282,7 @@ def make_augmentation(augment, classes=()) -> Augmentation | None:
             f"augment: expected None, one of {', '.join(map(repr, PRESETS))}, or a "
             f"dict with keys among {', '.join(known)}, got {augment!r}"
         )
-    numbers = [label for label in classes if _is_number(label)]
+    numbers = [label for label in classes if label_text(label).isdecimal()]
     for key in ("flip_horizontal", "flip_vertical"):
         if numbers and getattr(augment, key, 0):
             raise TallyError(
@@ -286,9 +293,29 @@ def make_augmentation(augment, classes=()) -> Augmentation | None:
     return augment
 
 
-def _is_number(label) -> bool:
-    text = str(int(label)) if isinstance(label, float) else str(label)
-    return text.isdecimal()
+def as_images(images) -> np.ndarray:
+    """Return images that may be augmented, uint8 or float32, or raise."""
+    images = np.asarray(images)
+    if images.ndim not in (3, 4) or images.size == 0 or images.dtype.kind not in "buif":
+        raise TallyError(
+            "images: expected (n, height, width) or (n, height, width, 3) numbers, got "
+            f"{images.dtype} {images.shape}"
+        )
+    if images.ndim == 4 and images.shape[3] != 3:
+        raise TallyError(
+            "images: expected (n, height, width), or (n, height, width, 3) in colour, "
+            f"got {images.shape}"
+        )
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
+        raise TallyError(
+            f"images: expected finite pixels, got NaN or infinity in {len(bad)} of "
+            f"{len(images)} (first: image {bad[0]}); cells that CellNormalizer left "
+            "NaN are absent: leave them out"
+        )
+    # torch knows neither negative strides nor another order of bytes
+    kind = np.uint8 if images.dtype == np.uint8 else np.float32
+    return np.ascontiguousarray(images, dtype=kind)
 
 
 def augment_cells(images, *, augment="tally", random_state=None) -> np.ndarray:
@@ -321,16 +348,10 @@ def augment_cells(images, *, augment="tally", random_state=None) -> np.ndarray:
     >>> augment_cells(cells, augment={"rotation": 20}, random_state=0).shape
     (4, 8, 8)
     """
-    from sktally.digits._fit import seeded
-    from sktally.digits._input import pixel_range
     from sktally.digits._net import images_to_tensor
+    from sktally.digits._seed import seeded
 
-    images = np.asarray(images)
-    if images.ndim not in (3, 4) or images.size == 0 or images.dtype.kind not in "buif":
-        raise TallyError(
-            "images: expected (n, height, width) or (n, height, width, 3) numbers, got "
-            f"{images.dtype} {images.shape}"
-        )
+    images = as_images(images)
     change = make_augmentation(augment) or Augmentation()
     offset, scale = pixel_range(images)
     seed = check_random_state(random_state).randint(2**31 - 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -18,9 +20,10 @@ from sktally.digits._fit import (
     check_settings,
     choose_device,
     make_net,
-    seeded,
 )
 from sktally.digits._layers import freeze
+from sktally.digits._options import plain
+from sktally.digits._seed import seeded
 from sktally.digits._sources import load_source, weights_of
 from sktally.digits._split import training_rows
 from sktally.digits._state import rebuild, restore, state_of
@@ -158,7 +161,9 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
             _input.check_same_classes(classes, self.classes_)
             return images, _input.encode_labels(y, self.classes_)[1]
         images, y = _input.images_for_fit(self, X, y)
-        self.classes_, targets = _input.encode_labels(y, classes)
+        known, targets = _input.encode_labels(y, classes)
+        vars(self).pop("net_", None)  # it does not go with what follows
+        self.classes_ = known
         self.image_shape_ = images.shape[1:]
         self.pixel_offset_, self.pixel_scale_ = _input.pixel_range(images)
         self.device_ = choose_device(self.device)
@@ -201,17 +206,27 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
             )
             if more and endless:
                 net.go_on_from(self.net_)
-            self.net_ = net
-            net.run(*cells, plan, valid, teacher)
+            before = deepcopy(module.state_dict()) if more else None
+            try:
+                net.run(*cells, plan, valid, teacher)
+            except BaseException as error:
+                if isinstance(error, KeyboardInterrupt) and len(net.table()):
+                    self._keep(net, more)  # the epochs that are through
+                elif more:
+                    module.load_state_dict(before)
+                raise
+        self._keep(net, more)
+        return self
+
+    def _keep(self, net, more):
+        """Take a net that was trained, and its history."""
         table = net.table()
         if more:
             table = pd.concat([self.history_, table], ignore_index=True)
             table["epoch"] = range(1, len(table) + 1)
             if "frozen_layers" in table:
                 table["frozen_layers"] = table.frozen_layers.fillna(0).astype(int)
-        self.history_ = table
-        self.n_epochs_ = len(table)
-        return self
+        self.net_, self.history_, self.n_epochs_ = net, table, len(table)
 
     def _start(self, n_frozen):
         """Return a new network, with pretrained weights if there are any."""
@@ -231,12 +246,13 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
     def _go_on(self, n_frozen):
         """Return the network that is there, unless other options ask for another."""
         asked = describe_network(self)
-        if asked != self._network:
-            names = sorted({*asked, *self._network})
-            names = [n for n in names if asked.get(n) != self._network.get(n)]
+        made = {name: plain(value) for name, value in self._network.items()}
+        if asked != made:
+            names = sorted({*asked, *made})
+            names = [n for n in names if asked.get(n) != made.get(n)]
             raise TallyError(
                 f"warm_start: {', '.join(names)} changed since the network was made "
-                f"({names[0]}: {self._network.get(names[0])!r} to "
+                f"({names[0]}: {made.get(names[0])!r} to "
                 f"{asked.get(names[0])!r}); training cannot go on from it: put it "
                 "back, or fit anew with warm_start=False"
             )

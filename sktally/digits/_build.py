@@ -24,8 +24,10 @@ from sktally.digits._options import (
     check_network,
     check_sizes,
     differs,
+    plain,
     without_later_defaults,
 )
+from sktally.digits._seed import seeded
 from sktally.exceptions import ModelFormatError, TallyError
 
 __all__ = ["build_network", "describe_network", "new_network"]
@@ -46,8 +48,8 @@ def describe_network(classifier) -> dict:
     height, width, *colours = c.image_shape_
     images = {"channels": colours[0] if colours else 1, "height": height}
     images |= {"width": width, "n_classes": _n_outputs(c)}
-    layers = {name: getattr(c, name) for name in LAYERS}
-    layers["filters"] = all_filters(c.filters, c.n_blocks, c.filter_growth)
+    layers = {name: plain(getattr(c, name)) for name in LAYERS}
+    layers["filters"] = all_filters(layers["filters"], c.n_blocks, c.filter_growth)
     chosen = {n: v for n, v in layers.items() if differs(v, LAYERS[n])}
     if c.architecture is None:
         network = {**images, **without_later_defaults(layers)}
@@ -186,7 +188,9 @@ def build_network(
     """
     try:
         check_description(network, f"{place}.network", architecture)
-        with torch.device("meta"):
+        # A class of the user's own may compute what is not among the weights.
+        device = "meta" if architecture is None else "cpu"
+        with seeded(0, "cpu"), torch.device(device):
             module = new_network(network, architecture)
     except (TallyError, TypeError, RuntimeError) as error:
         raise ModelFormatError(f"{place}: no network can be built: {error}") from None
@@ -208,7 +212,7 @@ def build_network(
     if extra:
         raise ModelFormatError(f"{place}: unexpected tensors {extra[:5]}")
     state = {name: torch.tensor(weights[name]).float() for name in wanted}
-    module.load_state_dict(state, strict=False, assign=True)
+    module.load_state_dict(state, strict=False, assign=device == "meta")
     for part in module.modules():  # counters, which nothing reads, are not stored
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             part.num_batches_tracked = torch.zeros((), dtype=torch.int64)

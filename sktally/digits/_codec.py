@@ -19,7 +19,8 @@ from sktally.exceptions import ModelFormatError
 
 __all__ = ["decode", "encode"]
 
-_DTYPES = ("bool", "int64", "int32", "uint8", "float64", "str", "object")
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_DTYPES = ("bool", *_INTEGERS, "float64", "str", "object")
 _KEYS = (str, int, float, bool, np.generic)
 _NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 

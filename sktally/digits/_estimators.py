@@ -11,6 +11,7 @@ import re
 from inspect import signature
 from pathlib import Path
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
@@ -75,7 +76,7 @@ class EstimatorWriter:
     def _parameter(key: str, value: object) -> object:
         if key == "pretrained" and isinstance(value, BaseEstimator):
             return None
-        if key == "random_state" and not isinstance(value, int):
+        if key == "random_state" and not isinstance(value, int | np.integer):
             return None
         if key == "form" and not (isinstance(value, str) and value in list_forms()):
             return load_form(value)  # a path would lead nowhere on another machine

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import torch
 from torch import nn
 
@@ -21,7 +19,6 @@ __all__ = [
     "check_settings",
     "choose_device",
     "make_net",
-    "seeded",
     "use_bfloat16",
 ]
 
@@ -122,18 +119,6 @@ def choose_device(device: str, *, fallback: str | None = None) -> str:
 def use_bfloat16(precision: str, device: str) -> bool:
     """Tell whether to compute in bfloat16."""
     return precision == "bfloat16" or (precision == "auto" and has_bfloat16(device))
-
-
-@contextmanager
-def seeded(seed: int, device: str):
-    """Seed torch inside the block and put its generators back afterwards."""
-    cuda = [torch.device(device).index or 0] if device.startswith("cuda") else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.default_generator.manual_seed(seed)
-        if cuda:
-            with torch.cuda.device(cuda[0]):
-                torch.cuda.manual_seed(seed)
-        yield
 
 
 def check_batches(n_rows: int, batch_size: int, module: nn.Module, frozen) -> None:

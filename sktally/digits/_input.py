@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from sktally._validate import as_labels
 from sktally.exceptions import TallyError
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "encode_labels",
     "images_for_fit",
     "images_for_predict",
+    "label_text",
     "more_images",
     "pixel_range",
 ]
@@ -32,9 +34,16 @@ _PIXELS = {"dtype": [np.float32, np.uint8], "allow_nd": True}
 _RANGE_SAMPLES = 4096  # images that offset and scale are measured on, at most
 
 
+def label_text(label) -> str:
+    """Return a label as text; 7.0, as pandas makes of 7 beside a missing one, is 7."""
+    whole = isinstance(label, float) and label.is_integer()
+    return str(int(label)) if whole else str(label)
+
+
 def images_for_fit(estimator, X, y):
     """Return images ``(n, h, w)`` or ``(n, h, w, 3)``, uint8 or float32, and y."""
     X = _stacked(X)
+    y = as_labels(y) if isinstance(y, list | tuple) else y
     _check_lengths(X, y)
     with _explained(X, y):
         X, y = validate_data(estimator, X, y, **_PIXELS)
@@ -45,7 +54,7 @@ def images_for_fit(estimator, X, y):
 def more_images(estimator, X, y):
     """Return images and y to go on with, of the shape of the first fit."""
     images = images_for_predict(estimator, X)
-    y = column_or_1d(y, warn=True)
+    y = column_or_1d(as_labels(y) if isinstance(y, list | tuple) else y, warn=True)
     _check_lengths(images, y)
     with _explained(images, y):
         assert_all_finite(y, input_name="y")
@@ -62,6 +71,11 @@ def images_for_predict(estimator, X) -> np.ndarray:
         else:  # images; or flat rows for a model fitted on images, or the reverse
             X = check_array(X, input_name="X", **_PIXELS)
     images = X.reshape(len(X), *shape) if _is_flat(X, shape) else _unflatten(X)
+    if np.shape(X) == shape != images.shape[1:]:
+        raise TallyError(
+            f"X: expected images of shape {shape} as in fit, got one of them; for a "
+            "single image pass X[np.newaxis]"
+        )
     if images.shape[1:] != shape:
         raise TallyError(
             f"X: expected images of shape {shape} as in fit, got {images.shape[1:]}; "

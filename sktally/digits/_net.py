@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import get_ident
 
 import numpy as np
 import pandas as pd
@@ -256,11 +257,12 @@ class DigitNet(NeuralNet):
             self.optimizer_.state.update(net.optimizer_.state)
 
     def table(self) -> pd.DataFrame:
-        """Return the history, one row per epoch."""
+        """Return the history, one row per epoch that is through."""
         names = ["epoch", "train_loss", "train_accuracy"]
         names += ["valid_loss", "valid_accuracy", "dur", "frozen_layers"]
-        names = [n for n in names if self.history and n in self.history[-1]]
-        rows = [{name: row[name] for name in names} for row in self.history]
+        through = [row for row in self.history if "train_loss" in row]
+        names = [n for n in names if through and n in through[-1]]
+        rows = [{name: row[name] for name in names} for row in through]
         return pd.DataFrame(rows).rename(columns={"dur": "seconds"})
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -271,7 +273,13 @@ class DigitNet(NeuralNet):
         """Return float32 ``(n, n_features)``, what the last weight layer is given."""
         last = self.module_.get_submodule(weight_layers(self.module_)[-1][0])
         seen: list[torch.Tensor] = []
-        hook = last.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+        own = get_ident()
+
+        def note(_, given) -> None:
+            if get_ident() == own:  # other threads may ask the same network
+                seen.append(given[0])
+
+        hook = last.register_forward_pre_hook(note)
 
         def answer(batch: torch.Tensor) -> torch.Tensor:
             seen.clear()

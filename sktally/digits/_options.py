@@ -69,6 +69,13 @@ def differs(value, default) -> bool:
     return type(value) is not type(default) or value != default
 
 
+def plain(value):
+    """Return an option without NumPy's types, and lists as tuples."""
+    if isinstance(value, list | tuple):
+        return tuple(map(plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def without_later_defaults(layers: dict) -> dict:
     """Return layer options as they stand in a description."""
     return {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from sktally._validate import check_range
-from sktally.digits._augment import augment_cells
+from sktally.digits._augment import as_images, augment_cells
 from sktally.exceptions import TallyError
 
 __all__ = ["plot_augmentation"]
@@ -64,13 +64,13 @@ def plot_augmentation(images, *, augment="tally", n_variants=8, random_state=0):
             "without it, augment_cells gives the variants as an array"
         ) from None
     check_range("n_variants", n_variants, 1, 50, integer=True)
-    images = np.asarray(images)
-    if images.ndim > 2 and len(images) > _ROWS:
+    images = as_images(images)
+    if len(images) > _ROWS:
         raise TallyError(
             f"images: expected 1 to {_ROWS} cells, a row of the picture for each, got "
             f"{len(images)}; choose some, such as images[:5]"
         )
-    repeated = np.repeat(images, n_variants, axis=0) if images.ndim else images
+    repeated = np.repeat(images, n_variants, axis=0)
     variants = augment_cells(repeated, augment=augment, random_state=random_state)
     variants = variants.reshape(len(images), n_variants, *images.shape[1:])
     low, high = float(images.min()), float(images.max())

@@ -80,14 +80,16 @@ def paper_param_grid(prefix="", *, epochs=(15, 20)):
         "hidden": [(128, 64), (150, 70)],
     }
     if epochs is not None:
-        if isinstance(epochs, str) or not np.iterable(epochs) or len(epochs) == 0:
+        iterable = np.iterable(epochs) and not isinstance(epochs, str)
+        epochs = list(epochs) if iterable else epochs
+        if not iterable or len(epochs) == 0:
             raise TallyError(
                 f"epochs: expected a list of integers or None, got {epochs!r}; one "
                 "value is a list of one"
             )
         for value in epochs:
             check_range("epochs", value, 1, 10**6, integer=True)
-        grid["max_epochs"] = list(epochs)
+        grid["max_epochs"] = epochs
     return {prefix + name: values for name, values in grid.items()}
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils import Bunch, check_random_state
 
-from sktally._validate import check_range
+from sktally._validate import as_labels, check_range
 from sktally.digits._divide import divide, fingerprints, units_of
 from sktally.exceptions import TallyError
 
@@ -213,7 +213,7 @@ def _labels(name: str, y, n: int):
     """Return labels as an array, checked; None stays None."""
     if y is None:
         return None
-    y = np.asarray(y)
+    y = as_labels(y)
     if y.ndim == 0 or len(y) != n:
         of = name.replace("y", "X", 1)
         raise TallyError(
@@ -227,7 +227,7 @@ def _labels(name: str, y, n: int):
 def _group_names(name: str, groups, n: int):
     if groups is None:
         return None
-    groups = np.asarray(groups)
+    groups = as_labels(groups)
     if groups.shape != (n,):
         raise TallyError(
             f"{name}: expected {n} of them, one for each sample, got shape "

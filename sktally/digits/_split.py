@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from sktally._validate import as_labels
 from sktally.exceptions import TallyError
 
 __all__ = ["check_split", "grouped_split", "stratified_split", "training_rows"]
@@ -25,7 +26,7 @@ def training_rows(codes: np.ndarray, split, held_out: float, seed: int, groups=N
 
 def check_groups(groups, n_samples: int) -> np.ndarray:
     """Return the code of the group of each sample."""
-    groups = np.asarray(groups)
+    groups = as_labels(groups)
     if groups.shape != (n_samples,):
         raise TallyError(
             f"groups: expected {n_samples} of them, one for each sample, got shape "
@@ -44,12 +45,16 @@ def check_split(
     split, n_samples: int, groups: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return training and validation indices, checked."""
-    parts = [np.asarray(part) for part in split] if np.iterable(split) else []
+    try:
+        parts = [np.asarray(part) for part in split] if np.iterable(split) else []
+    except ValueError:  # pairs of several splits
+        parts = []
     if len(parts) != 2 or any(p.ndim != 1 or p.dtype.kind not in "iu" for p in parts):
         raise TallyError(
             "validation_split: expected a pair (train indices, validation indices), "
             f"got {type(split).__name__} of {[str(p.dtype) for p in parts]}; masks "
-            "become indices with np.flatnonzero(mask)"
+            "become indices with np.flatnonzero(mask), and of what a splitter gives "
+            "take one, next(splitter.split(X))"
         )
     for name, part in zip(("train", "validation"), parts, strict=True):
         if len(part) == 0 or part.min() < 0 or part.max() >= n_samples:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sktally.digits._input import label_text
 from sktally.digits._layers import weight_layers
 from sktally.digits._sources import Source, weights_of
 from sktally.exceptions import TallyError
@@ -19,7 +20,8 @@ def transfer(
     """Copy what fits from `source` into `module`, freeze layers, report.
 
     Tensors are matched by name and shape. In the output layer, the rows of classes
-    that both know (compared as text: 7 is "7") are copied, the others stay new.
+    that both know (compared as text: 7 and 7.0 are "7") are copied, the others stay
+    new.
 
     Returns
     -------
@@ -30,7 +32,7 @@ def transfer(
     report = {"source": source.name, "loaded": [], "partly_loaded": []}
     report |= {"reinitialized": [], "skipped": []}
     head = f"{weight_layers(module)[-1][0]}."
-    same_classes = [str(c) for c in source.classes] == [str(c) for c in classes]
+    same_classes = [*map(label_text, source.classes)] == [*map(label_text, classes)]
     with torch.no_grad():
         for name, target in module.state_dict().items():
             if not target.is_floating_point():
@@ -59,8 +61,9 @@ def transfer(
 
 
 def _copy_rows(target: torch.Tensor, given: np.ndarray, theirs: list, ours: list):
-    row = {str(label): i for i, label in enumerate(theirs)}
-    pairs = [(i, row[str(c)]) for i, c in enumerate(ours) if str(c) in row]
+    row = {label_text(label): i for i, label in enumerate(theirs)}
+    known = {i: text for i, text in enumerate(map(label_text, ours)) if text in row}
+    pairs = [(i, row[text]) for i, text in known.items()]
     if given.shape[1:] != tuple(target.shape[1:]) or len(given) != len(theirs):
         return "reinitialized"
     for i, j in pairs:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from sktally._validate import as_labels
 from sktally.exceptions import TallyError
 from sktally.votes._decode import (
     CLASSES,
@@ -223,7 +224,7 @@ def check_tally_weights(
 
 def check_tally_groups(groups: npt.ArrayLike, n_tallies: int) -> npt.NDArray[np.intp]:
     """Return the number of the group of each tally, or raise TallyError."""
-    names = np.asarray(groups)
+    names = as_labels(groups)
     codes = pd.factorize(names)[0] if names.ndim == 1 else np.array([-1])
     if len(codes) != n_tallies or (codes < 0).any():
         raise TallyError(
