@@ -5,9 +5,9 @@ copy has other bytes at its end, so that it is another file to a store. Each rea
 a process of its own. Printed: median seconds a page, over hundreds of pages, in the
 first and the last block of 1,000, peak memory of the process and of its workers, and
 the seconds that the same command takes once all is read. A shared machine itself is
-quicker or slower after half an hour: every hundred pages, boxes are cut out of one and
-the same page beside the workers, and "machine" is how its median seconds in the last
-block compare with those in the first; "pages" is the ratio of the blocks over that.
+quicker or slower after half an hour: every hundred pages, one and the same page is read
+beside the workers, and "machine" is how its median seconds in the last block compare
+with those in the first; "pages" is the ratio of the blocks over that.
 --quick reads 200 and 400 pages; without the real scans, made ones stand in.
 """
 
@@ -91,7 +91,7 @@ def read_once(folder: str, form: str, store: str, n_jobs: str) -> None:
     def probe(done: int) -> None:
         """Do what the machine's own speed is told by."""
         began = time.perf_counter()
-        reader[0].transform(names[:1])
+        reader[-1].predict_tallies(reader[:-1].transform(names[:1]))
         probes.append((done, time.perf_counter() - began))
 
     def note(told) -> None:
