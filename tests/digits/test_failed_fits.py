@@ -147,7 +147,7 @@ def test_missing_values_of_a_list_are_no_text(digits, small):
     with pytest.raises(TallyError, match="groups: .* 20 are missing"):
         CNNClassifier(**small).fit(X, y, groups=GROUPS)
     for labels in (GROUPS, [None if g != g else g for g in GROUPS]):
-        with pytest.raises((TallyError, ValueError), match="NaN|20 of 60 labels are missing"):
+        with pytest.raises((TallyError, ValueError), match="NaN|labels are missing"):
             CNNClassifier(**small).fit(X, labels)
 
 
