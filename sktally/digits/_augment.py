@@ -12,14 +12,13 @@ from torch.nn import functional
 
 from sktally._validate import check_range
 from sktally.digits._defects import compressed, shaded
-from sktally.digits._input import label_text, pixel_range
+from sktally.digits._input import as_images, label_text, pixel_range
 from sktally.digits._places import affine_places, bicubic_weights
 from sktally.exceptions import TallyError
 
 __all__ = [
     "PRESETS",
     "Augmentation",
-    "as_images",
     "augment_cells",
     "make_augmentation",
 ]
@@ -291,31 +290,6 @@ def make_augmentation(augment, classes=()) -> Augmentation | None:
                 "shear instead. If the images show no digits, give their classes names"
             )
     return augment
-
-
-def as_images(images) -> np.ndarray:
-    """Return images that may be augmented, uint8 or float32, or raise."""
-    images = np.asarray(images)
-    if images.ndim not in (3, 4) or images.size == 0 or images.dtype.kind not in "buif":
-        raise TallyError(
-            "images: expected (n, height, width) or (n, height, width, 3) numbers, got "
-            f"{images.dtype} {images.shape}"
-        )
-    if images.ndim == 4 and images.shape[3] != 3:
-        raise TallyError(
-            "images: expected (n, height, width), or (n, height, width, 3) in colour, "
-            f"got {images.shape}"
-        )
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
-        raise TallyError(
-            f"images: expected finite pixels, got NaN or infinity in {len(bad)} of "
-            f"{len(images)} (first: image {bad[0]}); cells that CellNormalizer left "
-            "NaN are absent: leave them out"
-        )
-    # torch knows neither negative strides nor another order of bytes
-    kind = np.uint8 if images.dtype == np.uint8 else np.float32
-    return np.ascontiguousarray(images, dtype=kind)
 
 
 def augment_cells(images, *, augment="tally", random_state=None) -> np.ndarray:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from copy import deepcopy
 
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from sktally.digits import _input
 from sktally.digits._balance import balance, check_sample_weight
-from sktally.digits._build import describe_network, new_network
+from sktally.digits._build import check_unchanged, describe_network, new_network
 from sktally.digits._callbacks import Freezing
 from sktally.digits._fit import (
     check_batches,
@@ -22,11 +21,10 @@ from sktally.digits._fit import (
     make_net,
 )
 from sktally.digits._layers import freeze
-from sktally.digits._options import plain
 from sktally.digits._seed import seeded
 from sktally.digits._sources import load_source, weights_of
 from sktally.digits._split import training_rows
-from sktally.digits._state import rebuild, restore, state_of
+from sktally.digits._state import joined, rebuild, restore, state_of
 from sktally.digits._teacher import make_teacher
 from sktally.digits._transfer import transfer
 from sktally.exceptions import TallyError
@@ -220,12 +218,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
 
     def _keep(self, net, more):
         """Take a net that was trained, and its history."""
-        table = net.table()
-        if more:
-            table = pd.concat([self.history_, table], ignore_index=True)
-            table["epoch"] = range(1, len(table) + 1)
-            if "frozen_layers" in table:
-                table["frozen_layers"] = table.frozen_layers.fillna(0).astype(int)
+        table = joined(self.history_, net.table()) if more else net.table()
         self.net_, self.history_, self.n_epochs_ = net, table, len(table)
 
     def _start(self, n_frozen):
@@ -245,17 +238,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
 
     def _go_on(self, n_frozen):
         """Return the network that is there, unless other options ask for another."""
-        asked = describe_network(self)
-        made = {name: plain(value) for name, value in self._network.items()}
-        if asked != made:
-            names = sorted({*asked, *made})
-            names = [n for n in names if asked.get(n) != made.get(n)]
-            raise TallyError(
-                f"warm_start: {', '.join(names)} changed since the network was made "
-                f"({names[0]}: {made.get(names[0])!r} to "
-                f"{asked.get(names[0])!r}); training cannot go on from it: put it "
-                "back, or fit anew with warm_start=False"
-            )
+        check_unchanged(self._network, describe_network(self))
         check_freeze(n_frozen, self.net_.module_, True, self.unfreeze_epochs)
         return self.net_.module_
 

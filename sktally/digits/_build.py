@@ -30,7 +30,7 @@ from sktally.digits._options import (
 from sktally.digits._seed import seeded
 from sktally.exceptions import ModelFormatError, TallyError
 
-__all__ = ["build_network", "describe_network", "new_network"]
+__all__ = ["build_network", "check_unchanged", "describe_network", "new_network"]
 
 _PUBLISHED = {"vgg16": VGG16, "resnet18": ResNet18}
 
@@ -72,6 +72,19 @@ def describe_network(classifier) -> dict:
     if c.architecture in _PUBLISHED:
         return {"architecture": c.architecture, **images}
     return {**images, **without_later_defaults(NETWORKS[c.architecture])}
+
+
+def check_unchanged(made: dict, asked: dict) -> None:
+    """Raise if options ask for another network than the one that was made."""
+    made = {name: plain(value) for name, value in made.items()}
+    names = [n for n in sorted({*asked, *made}) if asked.get(n) != made.get(n)]
+    if names:
+        raise TallyError(
+            f"warm_start: {', '.join(names)} changed since the network was made "
+            f"({names[0]}: {made.get(names[0])!r} to {asked.get(names[0])!r}); "
+            "training cannot go on from it: put it back, or fit anew with "
+            "warm_start=False"
+        )
 
 
 def _n_outputs(classifier) -> int:

@@ -20,6 +20,7 @@ from sktally._validate import as_labels
 from sktally.exceptions import TallyError
 
 __all__ = [
+    "as_images",
     "check_label_sets",
     "check_same_classes",
     "encode_labels",
@@ -38,6 +39,31 @@ def label_text(label) -> str:
     """Return a label as text; 7.0, as pandas makes of 7 beside a missing one, is 7."""
     whole = isinstance(label, float) and label.is_integer()
     return str(int(label)) if whole else str(label)
+
+
+def as_images(images) -> np.ndarray:
+    """Return images that may be augmented, uint8 or float32, or raise."""
+    images = np.asarray(images)
+    if images.ndim not in (3, 4) or images.size == 0 or images.dtype.kind not in "buif":
+        raise TallyError(
+            "images: expected (n, height, width) or (n, height, width, 3) numbers, got "
+            f"{images.dtype} {images.shape}"
+        )
+    if images.ndim == 4 and images.shape[3] != 3:
+        raise TallyError(
+            "images: expected (n, height, width), or (n, height, width, 3) in colour, "
+            f"got {images.shape}"
+        )
+    if images.dtype.kind == "f" and not np.isfinite(images).all():
+        bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
+        raise TallyError(
+            f"images: expected finite pixels, got NaN or infinity in {len(bad)} of "
+            f"{len(images)} (first: image {bad[0]}); cells that CellNormalizer left "
+            "NaN are absent: leave them out"
+        )
+    # torch knows neither negative strides nor another order of bytes
+    kind = np.uint8 if images.dtype == np.uint8 else np.float32
+    return np.ascontiguousarray(images, dtype=kind)
 
 
 def images_for_fit(estimator, X, y):

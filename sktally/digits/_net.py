@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from threading import get_ident
 
 import numpy as np
@@ -254,7 +255,9 @@ class DigitNet(NeuralNet):
     def go_on_from(self, net: DigitNet) -> None:
         """Take over the optimizer's running means from the last net of this module."""
         if type(net.optimizer_) is type(self.optimizer_):
-            self.optimizer_.state.update(net.optimizer_.state)
+            # copies: where this training fails the last net is to be as it was
+            for weight, means in net.optimizer_.state.items():
+                self.optimizer_.state[weight] = deepcopy(means)
 
     def table(self) -> pd.DataFrame:
         """Return the history, one row per epoch that is through."""

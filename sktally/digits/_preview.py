@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from sktally._validate import check_range
-from sktally.digits._augment import as_images, augment_cells
+from sktally.digits._augment import augment_cells
+from sktally.digits._input import as_images
 from sktally.exceptions import TallyError
 
 __all__ = ["plot_augmentation"]

@@ -11,7 +11,7 @@ from sktally.digits._fit import choose_device, make_net
 from sktally.digits._sources import weights_of
 from sktally.exceptions import ModelFormatError
 
-__all__ = ["rebuild", "restore", "state_of"]
+__all__ = ["joined", "rebuild", "restore", "state_of"]
 
 _REQUIRED = ("classes_", "n_features_in_", "image_shape_", "pixel_offset_")
 _REQUIRED += ("pixel_scale_", "n_epochs_", "input_ndim", "history", "network")
@@ -58,6 +58,15 @@ def restore(classifier, state: dict, architecture=None) -> None:
     if architecture is not None and "architecture" in classifier._network:
         classifier.architecture = architecture  # a class, which no file can hold
     rebuild(classifier, state["weights"])
+
+
+def joined(history: pd.DataFrame, more: pd.DataFrame) -> pd.DataFrame:
+    """Return a history with that of the epochs which followed."""
+    table = pd.concat([history, more], ignore_index=True)
+    table["epoch"] = range(1, len(table) + 1)
+    if "frozen_layers" in table:
+        table["frozen_layers"] = table.frozen_layers.fillna(0).astype(int)
+    return table
 
 
 def rebuild(classifier, weights: dict) -> None:

@@ -54,6 +54,21 @@ def test_going_on_that_fails_leaves_the_network_as_it_was(digits, small, how):
     assert len(model.history_) > len(history)
 
 
+def test_running_means_of_a_failed_call_are_forgotten(digits, small):
+    X, y = digits[0][:300], digits[1][:300]
+    one, other = (CNNClassifier(**small) for _ in range(2))
+    for model in (one, other):
+        model.partial_fit(X, y, classes=range(10))
+    calls = iter("12")  # the third batch is one too many
+    hook = one.net_.module_.register_forward_pre_hook(lambda *_: next(calls) and None)
+    with pytest.raises(StopIteration):
+        one.partial_fit(X, y)
+    hook.remove()
+    for model in (one, other):
+        model.partial_fit(X, y)
+    assert (one.predict_proba(X) == other.predict_proba(X)).all()
+
+
 class Interrupting(nn.Module):
     """A network in which Ctrl-C is pressed in the third epoch."""
 
