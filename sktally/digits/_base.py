@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
+from copy import copy, deepcopy
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -93,6 +93,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
             be frozen and nothing is trained, or if the loss is not finite.
         """
         more = bool(self.warm_start) and self.__sklearn_is_fitted__()
+        teacher = copy(self) if teacher is self else teacher  # as it is now
         images, targets = self._take(X, y, self.classes, more)
         seed = self._seed(more)
         held_out = self.validation_fraction if self.early_stopping else 0
@@ -209,7 +210,7 @@ class CellClassifier(ClassifierMixin, BaseEstimator):
                 net.run(*cells, plan, valid, teacher)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt) and len(net.table()):
-                    self._keep(net, more)  # the epochs that are through
+                    self._keep(net, more)  # what was learnt
                 elif more:
                     module.load_state_dict(before)
                 raise

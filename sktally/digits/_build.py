@@ -194,6 +194,8 @@ def build_network(
 ) -> nn.Module:
     """Return a network with the given weights; memory is bounded by the weights'.
 
+    But for classes of the user's own that cannot be built without numbers.
+
     Raises
     ------
     ModelFormatError
@@ -201,17 +203,85 @@ def build_network(
     """
     try:
         check_description(network, f"{place}.network", architecture)
-        # A class of the user's own may compute what is not among the weights.
-        device = "meta" if architecture is None else "cpu"
-        with seeded(0, "cpu"), torch.device(device):
-            module = new_network(network, architecture)
-    except (TallyError, TypeError, RuntimeError) as error:
+        module = _without_memory(network, architecture)
+        if module is not None:
+            _check_weights(module, weights, place)
+        if architecture is not None:  # it may compute what is not among the weights
+            module = _computed(network, architecture)
+            _check_weights(module, weights, place)
+    except ModelFormatError:
+        raise
+    except Exception as error:  # the user's own code may raise anything
         raise ModelFormatError(f"{place}: no network can be built: {error}") from None
-    wanted = {
+    state = {name: torch.tensor(weights[name]).float() for name in _wanted(module)}
+    module.load_state_dict(state, strict=False, assign=architecture is None)
+    for part in module.modules():  # counters, which nothing reads, are not stored
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            part.num_batches_tracked = torch.zeros((), dtype=torch.int64)
+    return module
+
+
+def _without_memory(network: dict, architecture: type | None) -> nn.Module | None:
+    """Return the network without its numbers; None of a class that needs numbers."""
+    try:
+        with torch.device("meta"):
+            return new_network(network, architecture)
+    except (NotImplementedError, RuntimeError, TallyError):
+        if architecture is None:
+            raise
+        return None
+
+
+def _computed(network: dict, architecture: type) -> nn.Module:
+    """Return a network of the user's class, all of it there but for the weights.
+
+    What its constructor draws at random and a model does not hold is lost, which two
+    draws tell.
+    """
+    drawn = []
+    for seed in range(2):
+        with seeded(seed, "cpu"):
+            drawn.append(new_network(network, architecture))
+    one, other = (_unsaved(module) for module in drawn)
+    lost = [n for n in one if n not in other or not torch.equal(one[n], other[n])]
+    if lost:
+        raise TallyError(
+            f"{architecture.__name__} draws {', '.join(map(repr, lost[:3]))} at "
+            "random, which is no parameter and no floating-point buffer, and so is "
+            "not kept; register it as such a buffer, or draw it from a generator of "
+            "its own"
+        )
+    return drawn[0]
+
+
+def _unsaved(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors of a network that its weights leave out, by name."""
+    saved, found = _wanted(module), {}
+    for place, part in module.named_modules():
+        if isinstance(part, nn.modules.batchnorm._BatchNorm):
+            continue
+        for name, value in {
+            **dict(part.named_buffers(recurse=False)),
+            **vars(part),
+        }.items():
+            full = f"{place}.{name}" if place else name
+            if isinstance(value, torch.Tensor) and full not in saved:
+                found[full] = value.detach()
+    return found
+
+
+def _wanted(module: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the weights that a network needs, by name."""
+    return {
         name: tuple(value.shape)
         for name, value in module.state_dict().items()
         if value.is_floating_point()
     }
+
+
+def _check_weights(module: nn.Module, weights: dict, place: str) -> None:
+    """Raise unless weights are those of a network."""
+    wanted = _wanted(module)
     for name, shape in wanted.items():
         got = tuple(weights[name].shape) if name in weights else "none"
         if got != shape:
@@ -224,9 +294,3 @@ def build_network(
     extra = sorted(set(weights) - set(wanted))
     if extra:
         raise ModelFormatError(f"{place}: unexpected tensors {extra[:5]}")
-    state = {name: torch.tensor(weights[name]).float() for name in wanted}
-    module.load_state_dict(state, strict=False, assign=device == "meta")
-    for part in module.modules():  # counters, which nothing reads, are not stored
-        if isinstance(part, nn.modules.batchnorm._BatchNorm):
-            part.num_batches_tracked = torch.zeros((), dtype=torch.int64)
-    return module

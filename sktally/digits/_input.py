@@ -54,16 +54,18 @@ def as_images(images) -> np.ndarray:
             "images: expected (n, height, width), or (n, height, width, 3) in colour, "
             f"got {images.shape}"
         )
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
+    # torch knows neither negative strides nor another order of bytes
+    kind = np.uint8 if images.dtype == np.uint8 else np.float32
+    with np.errstate(over="ignore"):  # told as an error
+        images = np.ascontiguousarray(images, dtype=kind)
+    if not np.isfinite(images).all():
         bad = np.flatnonzero(~np.isfinite(images.reshape(len(images), -1)).all(axis=1))
         raise TallyError(
             f"images: expected finite pixels, got NaN or infinity in {len(bad)} of "
             f"{len(images)} (first: image {bad[0]}); cells that CellNormalizer left "
             "NaN are absent: leave them out"
         )
-    # torch knows neither negative strides nor another order of bytes
-    kind = np.uint8 if images.dtype == np.uint8 else np.float32
-    return np.ascontiguousarray(images, dtype=kind)
+    return images
 
 
 def images_for_fit(estimator, X, y):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from threading import RLock
 
@@ -10,6 +11,16 @@ import torch
 __all__ = ["seeded"]
 
 _GENERATORS = RLock()
+
+
+def _renew() -> None:
+    """Make a new lock in a forked process: who held the old one is not in it."""
+    global _GENERATORS
+    _GENERATORS = RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 @contextmanager

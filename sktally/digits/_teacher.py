@@ -41,12 +41,9 @@ class Teacher:
     def see(self, x: torch.Tensor, offset: float, scale: float) -> None:
         """Answer a batch ``(n, channels, height, width)`` that a student is shown."""
         pixels = x.permute(0, 2, 3, 1) * scale + offset
-        module = self.net.module_
-        training = module.training  # where a network goes on from its own answers
-        module.eval()
+        self.net.module_.eval()
         with torch.no_grad():
             self.answers = self.net.infer(pixels).to(x.device)
-        module.train(training)
 
     def each(self, logits: torch.Tensor) -> torch.Tensor:
         """Return how far each answer of a student is from the teacher's.

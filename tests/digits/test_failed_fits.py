@@ -1,6 +1,7 @@
 """Fits that fail, are stopped, run side by side, or are given odd things."""
 
 import copy
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,7 +21,8 @@ from sktally import (
     save_model,
     train_validation_test_target_split,
 )
-from sktally.digits import augment_cells, plot_augmentation
+from sktally.digits import _seed, augment_cells, plot_augmentation
+from sktally.digits._seed import seeded
 from sktally.exceptions import TallyError
 
 DIVERGES = {"optimizer": "sgd", "learning_rate": 1e3, "l2": 1e3}
@@ -84,7 +86,7 @@ class Interrupting(nn.Module):
         return self.output(x.flatten(1))
 
 
-def test_what_ctrl_c_stops_keeps_its_whole_epochs(digits):
+def test_what_ctrl_c_stops_keeps_what_it_learnt(digits):
     X, y = digits[0][:256], digits[1][:256]
     model = CNNClassifier(
         architecture=Interrupting, batch_size=64, max_epochs=9, random_state=0
@@ -201,6 +203,59 @@ def test_whole_floats_are_the_classes_of_a_pretrained_network(fitted, digits, sm
     assert not model.transfer_report_["reinitialized"]
     other = CNNClassifier(**settings).fit(X, whole + 10)
     assert other.transfer_report_["reinitialized"]
+
+
+class Drawn(nn.Module):
+    """A network with a part that is drawn at random and not kept."""
+
+    def __init__(self, n_classes, height, width):
+        super().__init__()
+        self.output = nn.Linear(height * width, n_classes)
+        self.register_buffer("order", torch.randperm(height * width))
+
+    def forward(self, x):
+        return self.output(x.flatten(1)[:, self.order])
+
+
+def test_what_was_drawn_and_is_not_kept_is_told(digits, tmp_path):
+    X, y = digits[0][:200], digits[1][:200]
+    model = CNNClassifier(architecture=Drawn, max_epochs=1, random_state=0).fit(X, y)
+    with pytest.raises(TallyError, match="Drawn draws 'order' at random"):
+        copy.deepcopy(model)
+
+
+def test_reading_a_model_does_not_wait_for_a_fit(fitted, digits):
+    kept = pickle.dumps(fitted)
+    with seeded(0, "cpu"), ThreadPoolExecutor(1) as pool:
+        again = pool.submit(pickle.loads, kept).result(timeout=30)
+    assert (again.predict(digits[0]) == fitted.predict(digits[0])).all()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_process_does_not_wait_for_threads_it_has_not():
+    with seeded(0, "cpu"), ThreadPoolExecutor(1) as pool:
+
+        def free_in_child():
+            child = os.fork()
+            if not child:
+                os._exit(0 if _seed._GENERATORS.acquire(timeout=10) else 1)
+            return os.waitpid(child, 0)[1]
+
+        assert pool.submit(free_in_child).result(timeout=30) == 0
+
+
+@pytest.mark.parametrize("warm_start", [True, False])
+def test_frozen_layers_stay_where_a_network_teaches_itself(digits, small, warm_start):
+    X, y = digits[0][:200], digits[1][:200]
+    model = CNNClassifier(**small, batch_norm=True, warm_start=True).fit(X, y)
+    norm = next(m for m in model.net_.module_.modules() if hasattr(m, "running_mean"))
+    before = norm.running_mean.clone()
+    if warm_start:
+        model.fit(X, y, teacher=model, freeze_layers=1)
+        assert torch.equal(norm.running_mean, before)
+    else:
+        model.set_params(warm_start=False).fit(X, y, teacher=model)
+        assert model.n_epochs_ == small["max_epochs"]
 
 
 def test_a_network_may_go_on_from_its_own_answers(digits, small):
