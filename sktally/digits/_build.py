@@ -204,15 +204,18 @@ def build_network(
     try:
         check_description(network, f"{place}.network", architecture)
         module = _without_memory(network, architecture)
-        if module is not None:
-            _check_weights(module, weights, place)
-        if architecture is not None:  # it may compute what is not among the weights
-            module = _computed(network, architecture)
-            _check_weights(module, weights, place)
-    except ModelFormatError:
-        raise
-    except Exception as error:  # the user's own code may raise anything
+    except (TallyError, TypeError, RuntimeError) as error:
         raise ModelFormatError(f"{place}: no network can be built: {error}") from None
+    if module is not None:
+        _check_weights(module, weights, place)
+    if architecture is not None:  # it may compute what is not among the weights
+        try:
+            module = _computed(network, architecture)
+        except Exception as error:  # the user's own code may raise anything
+            raise ModelFormatError(
+                f"{place}: no network can be built: {error}"
+            ) from None
+        _check_weights(module, weights, place)
     state = {name: torch.tensor(weights[name]).float() for name in _wanted(module)}
     module.load_state_dict(state, strict=False, assign=architecture is None)
     for part in module.modules():  # counters, which nothing reads, are not stored
@@ -226,10 +229,10 @@ def _without_memory(network: dict, architecture: type | None) -> nn.Module | Non
     try:
         with torch.device("meta"):
             return new_network(network, architecture)
-    except (NotImplementedError, RuntimeError, TallyError):
+    except Exception:
         if architecture is None:
             raise
-        return None
+        return None  # with numbers it may do, or say better why not
 
 
 def _computed(network: dict, architecture: type) -> nn.Module:
