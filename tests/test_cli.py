@@ -3,6 +3,7 @@ import subprocess
 import sys
 import time
 from io import StringIO
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -392,3 +393,54 @@ def test_many_pages_not_read_are_told_in_part(tmp_path):
     status = run("status", store).stdout
     assert status.count("not read: ") == 5
     assert "... and 7 more: `sktally export` lists them with status" in status
+
+
+def test_files_that_are_gone_are_told(scans, tmp_path):
+    folder, store = tmp_path / "scans", tmp_path / "votes.sqlite"
+    shutil.copytree(scans[0], folder)
+    command = ("read", folder, "--form", "example", "--out", store)
+    run(*command)
+    (folder / "page0.jpg").unlink()
+    told = run(*command)
+    assert told.exit_code == 0
+    assert (
+        f"still counted, though the files are gone: {folder}/page0.jpg;" in told.stderr
+    )
+    assert "give --drop-gone" in told.stderr
+    told = run(*command, "--drop-gone")
+    assert "no longer counted, as the files are gone" in told.stderr
+    assert f"place: {folder}/page0.jpg\n" in told.stderr
+    assert len(run("export", store).stdout.splitlines()) == 1 + 2 * 6
+    assert "counted" not in run(*command).stderr
+    wrong = run("read", folder, "--form", "example", "--drop-gone")
+    assert wrong.exit_code == 2 and "need --out FILE.sqlite" in wrong.stderr
+
+
+def test_messages_speak_of_options(scans, tmp_path):
+    folder, store = scans[0], tmp_path / "votes.SQLITE"
+    command = ("read", folder, "--form", "example", "--out")
+    none = run(*command, store, "--jobs", 0)
+    assert none.exit_code == 2 and "-2 for all but one; got 0" in none.stderr
+    assert run(*command, store, "--jobs", -1).exit_code == 0
+    assert "3 read" in run("status", store).stdout
+    assert run(*command, store, "--jobs", -500).exit_code == 0  # one at least
+    wrong = run(*command, tmp_path / "votes.txt")
+    assert wrong.exit_code == 2 and "or of a store in .sqlite, got" in wrong.stderr
+    wrong = run("export", store, "--out", tmp_path / "votes.txt")
+    assert wrong.exit_code == 2 and "of a store" not in wrong.stderr
+    inner = tmp_path / "outer"
+    shutil.copytree(folder, inner / "inner")
+    wrong = run("read", inner, "--form", "example")
+    assert wrong.exit_code == 2 and "or --recursive" in wrong.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_full_disk_behind_the_screen_is_told(scans, tmp_path):
+    store = tmp_path / "votes.sqlite"
+    run("read", scans[0], "--form", "example", "--out", store)
+    command = [sys.executable, "-m", "sktally.cli", "export", str(store)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert done.returncode == 2
+    assert "cannot go on: No space left on device; is the disk full" in done.stderr
+    assert "Traceback" not in done.stderr

@@ -7,7 +7,6 @@ Thin: every verb is one call into the library. Exit status: 0 everything read,
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,22 +14,17 @@ from sktally import __version__
 from sktally._words import number
 from sktally.cli import _report, _store, _totals
 from sktally.cli._common import (
-    INTERRUPTED,
     NOT_ALL_READ,
     SEED,
+    check_jobs,
     check_stations,
     explain,
     joined,
     progress_bar,
     put,
-    say,
 )
+from sktally.cli._read import into_store, summary
 from sktally.exceptions import TallyError
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from sktally.form import TallyForm
 
 __all__ = ["main"]
 
@@ -61,10 +55,16 @@ def main() -> None:
     type=click.IntRange(-512, 512),
     default=1,
     show_default=True,
+    callback=check_jobs,
     help="Processes (store) or threads (table) that crop pages; -1 for all cores.",
 )
 @click.option("--cluster", help="Store: address of a Dask scheduler to read on.")
 @click.option("--rehash", is_flag=True, help="Store: hash files that are known anew.")
+@click.option(
+    "--drop-gone",
+    is_flag=True,
+    help="Store: pages whose file is gone no longer count.",
+)
 @click.option("--stations", help="Table: CSV with a column `station`, see `export`.")
 @click.option("--by", default="stem", show_default=True, help="See `export`.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
@@ -78,6 +78,7 @@ def read(
     jobs: int,
     cluster: str | None,
     rehash: bool,
+    drop_gone: bool,
     stations: str | None,
     by: str,
     quiet: bool,
@@ -106,12 +107,15 @@ def read(
                 "--stations: expected a table in --out; leave it out here, and give it "
                 f"to `sktally export {out} --stations {stations}`"
             )
-        how = {"n_jobs": jobs, "cluster": cluster, "rehash": rehash}
-        sys.exit(_read_to_store(described, model, pages, out, how, quiet))
-    if cluster is not None or rehash:
-        raise TallyError("--cluster and --rehash need --out FILE.sqlite, a store")
+        how = {"n_jobs": jobs, "cluster": cluster}
+        how |= {"rehash": rehash, "drop_gone": drop_gone}
+        sys.exit(into_store(described, model, pages, out, how, quiet))
+    if cluster is not None or rehash or drop_gone:
+        raise TallyError(
+            "--cluster, --rehash and --drop-gone need --out FILE.sqlite, a store"
+        )
     if out is not None:
-        check_table_path(out, pages)
+        check_table_path(out, pages, or_store=True)
     if stations is not None:  # a slip in the list must not cost the reading
         check_stations(stations, by)
     from sktally.persist import load_reader
@@ -121,87 +125,8 @@ def read(
     with progress_bar(len(pages), quiet or len(pages) < 2) as bar:
         table = read_tallies(reader, pages, progress=bar.update)
     put(joined(lambda: [table], stations, by), out)
-    unread = _summary(table, out, quiet)
+    unread = summary(table, out, quiet)
     sys.exit(NOT_ALL_READ if unread else 0)
-
-
-def _read_to_store(
-    form: TallyForm,
-    model: str,
-    pages: list[str],
-    out: str,
-    how: dict[str, Any],
-    quiet: bool,
-) -> int:
-    """Read into a store and return the exit status."""
-    from joblib import cpu_count
-
-    from sktally.tables import Progress, Store, check_store_path, read_to_store
-    from sktally.tables._status import unread_pages
-
-    check_store_path(out, pages)
-    from sktally.persist import load_reader, model_origin
-
-    reader = load_reader(form, model=model)
-    with progress_bar(len(pages), quiet or len(pages) < 2) as bar:
-
-        def show(told: Progress) -> None:
-            bar.update(told.done - bar.n)
-            bar.set_postfix(
-                read=told.read, doubtful=told.doubtful, not_read=told.not_read
-            )
-
-        if how["n_jobs"] == -1:
-            how = how | {"n_jobs": cpu_count()}
-        origin = model_origin(model)
-        try:
-            told = read_to_store(
-                reader, pages, out, origin=origin, **how, progress=show
-            )
-        except KeyboardInterrupt:  # the second one: pages under way are lost
-            say("stopped at once; the same command goes on")
-            return INTERRUPTED
-    if not quiet:
-        if told.not_read:
-            with Store(out) as store:
-                _tell_unread(unread_pages(store, store.run()), f"sktally export {out}")
-        click.echo(
-            f"{number(told.pages, 'page')}: {told.read:,} read now ({told.doubtful:,} "
-            f"of them doubtful), {told.not_read:,} not read, "
-            f"{told.done - told.read - told.not_read:,} read before"
-            + (f" ({number(told.copies, 'copy', 'copies')})" if told.copies else "")
-            + f"; in {out}",
-            err=True,
-        )
-    if told.stopped:
-        say(f"stopped after {number(told.done, 'page')}; the same command goes on")
-        return INTERRUPTED
-    return NOT_ALL_READ if told.not_read else 0
-
-
-def _summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
-    pages = table.drop_duplicates(["file", "page"])
-    unread = pages[pages["status"].isin(["rejected", "failed"])]
-    if not quiet:
-        _tell_unread(unread["message"].tolist(), "the table")
-        said = [
-            number(int((table["status"] == status).sum()), f"{status} count")
-            for status in ("ambiguous", "misfit")
-        ]
-        click.echo(
-            f"{number(len(pages), 'page')}: {len(pages) - len(unread)} read, "
-            f"{len(unread)} not read; {', '.join(said)}"
-            + (f"; wrote {out}" if out else ""),
-            err=True,
-        )
-    return len(unread)
-
-
-def _tell_unread(messages: list[str], where: str) -> None:
-    for message in messages[:10]:
-        click.echo(f"not read: {message}", err=True)
-    if len(messages) > 10:
-        click.echo(f"... and {len(messages) - 10:,} more, see {where}", err=True)
 
 
 @main.command()

@@ -28,6 +28,7 @@ __all__ = [
     "USAGE",
     "WRONG",
     "calibrator_option",
+    "check_jobs",
     "check_stations",
     "explain",
     "joined",
@@ -77,6 +78,15 @@ def loaded_calibrator(path: str | None) -> DigitCalibrator | None:
     return found
 
 
+def check_jobs(_: click.Context, __: click.Parameter, jobs: int) -> int:
+    """Return a number of processes, or refuse none at all."""
+    if jobs == 0:
+        raise click.BadParameter(
+            "expected 1 or more, or -1 for all cores, -2 for all but one; got 0"
+        )
+    return jobs
+
+
 def explain(command: Callable) -> Callable:
     """Turn errors and warnings of ours into one line each; errors exit with 2."""
 
@@ -90,6 +100,12 @@ def explain(command: Callable) -> Callable:
                 return command(*args, **kwargs)
             except TallyError as error:
                 say(error)
+                sys.exit(USAGE)
+            except BrokenPipeError:  # whoever listened has heard enough
+                raise
+            except OSError as error:
+                reason = error.strerror or str(error)
+                say(f"cannot go on: {reason}; is the disk full, or the output closed?")
                 sys.exit(USAGE)
 
     return run

@@ -16,12 +16,7 @@ from sktally.digits._input import as_images, label_text, pixel_range
 from sktally.digits._places import affine_places, bicubic_weights
 from sktally.exceptions import TallyError
 
-__all__ = [
-    "PRESETS",
-    "Augmentation",
-    "augment_cells",
-    "make_augmentation",
-]
+__all__ = ["PRESETS", "Augmentation", "augment_cells", "make_augmentation"]
 
 #: Named settings. "tally" was chosen by eye on normalised cells of 28 x 28: digits
 #: stay what they are for a human reader, with the wear of boxes on forms.

@@ -263,10 +263,8 @@ def _unsaved(module: nn.Module) -> dict[str, torch.Tensor]:
     for place, part in module.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             continue
-        for name, value in {
-            **dict(part.named_buffers(recurse=False)),
-            **vars(part),
-        }.items():
+        held = {**dict(part.named_buffers(recurse=False)), **vars(part)}
+        for name, value in held.items():
             full = f"{place}.{name}" if place else name
             if isinstance(value, torch.Tensor) and full not in saved:
                 found[full] = value.detach()

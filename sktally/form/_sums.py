@@ -7,7 +7,8 @@ from graphlib import CycleError, TopologicalSorter
 
 __all__ = ["sum_problems"]
 
-_SHOWN = 10  # names, and ten times as many characters of one
+_NAMES = 10  # that are listed
+_SHOWN = 100  # characters of a name
 
 
 def sum_problems(
@@ -29,10 +30,10 @@ def sum_problems(
     """
     known = set(field_names)
     for total, parts in sums.items():
-        where = f"sums.{total!s:.100}"
+        where = f"sums.{total!s:.{_SHOWN}}"
         for name in (total, *parts):
             if name not in known:
-                shown = f"{name!r:.100}"
+                shown = f"{name!r:.{_SHOWN}}"
                 yield f"{where}: no field {shown}; fields are {_listed(field_names)}"
         if total in parts or not parts or len({*parts}) < len(parts):
             yield (
@@ -52,6 +53,6 @@ def sum_problems(
 
 def _listed(names: Sequence[str]) -> str:
     """Return the first of some names, and how many more there are."""
-    more = len(names) - _SHOWN
-    listed = ", ".join(f"{name!s:.100}" for name in names[:_SHOWN])
+    more = len(names) - _NAMES
+    listed = ", ".join(f"{name!s:.{_SHOWN}}" for name in names[:_NAMES])
     return f"{listed} and {more} more" if more > 0 else listed

@@ -126,7 +126,9 @@ def _list_folder(folder: Path, recursive: bool) -> list[str]:
     """Return the page files in a folder, in natural order."""
     found = list(_walk(folder, recursive))
     if not found:
-        inside = "" if recursive else "; pages in folders within need recursive=True"
+        inside = (
+            "" if recursive else "; for folders within: recursive=True, or --recursive"
+        )
         raise PageReadError(
             f"{folder}: expected a folder of pages, got one without any (looked for "
             f"{' '.join(sorted(PAGE_SUFFIXES))}){inside}"

@@ -1,11 +1,12 @@
 """From counts to a table, or to a store that grows: a row for each page and field."""
 
 from sktally.tables._audited import audited_calibrator, audited_slips
-from sktally.tables._batch import Progress, read_to_store
+from sktally.tables._batch import read_to_store
 from sktally.tables._copies import file_copies
 from sktally.tables._edits import edits_table, import_edits
 from sktally.tables._frame import COLUMNS, read_tallies
 from sktally.tables._paths import check_store_path, check_table_path
+from sktally.tables._progress import Progress
 from sktally.tables._reconcile import Reconciliation, reconcile_store
 from sktally.tables._records import Run
 from sktally.tables._show import show_page

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -23,51 +23,25 @@ from sktally._validate import check_range
 from sktally.cells._as_pages import as_pages
 from sktally.exceptions import PageReadError, TallyError
 from sktally.tables._cluster import Cluster
+from sktally.tables._files import (
+    image_of,
+    note_known,
+    note_unreadable,
+    read_before,
+)
 from sktally.tables._find import is_copy
+from sktally.tables._gone import forget_gone, forget_unreadable_gone
 from sktally.tables._image import FileState, PageName
 from sktally.tables._origin import identify
+from sktally.tables._progress import Progress
 from sktally.tables._records import PageRecord, Run
 from sktally.tables._rows import PageResult, check_reader, page_results
 from sktally.tables._store import Store
 from sktally.tables._workers import Workers
 
-__all__ = ["Progress", "read_to_store"]
+__all__ = ["read_to_store"]
 
 _TOGETHER = 16  # pages cropped and read at once: fills the batches of the network
-
-
-@dataclass
-class Progress:
-    """How far reading has come.
-
-    Attributes
-    ----------
-    pages, done : int
-        Pages named; pages looked at: read now or before, copies, or not readable.
-    read, not_read : int
-        Pages read now; pages not read, now or before.
-    doubtful : int
-        Of those read, how many have a field to look at.
-    before, copies : int
-        Pages that the store held already, be it from this reading; of these, how many
-        were read from another file of the same bytes.
-    stopped : bool
-        Whether it was interrupted.
-
-    Examples
-    --------
-    >>> from sktally.tables import Progress
-    >>> assert not Progress(pages=40).stopped
-    """
-
-    pages: int
-    done: int = 0
-    read: int = 0
-    doubtful: int = 0
-    not_read: int = 0
-    before: int = 0
-    copies: int = 0
-    stopped: bool = False
 
 
 def read_to_store(
@@ -79,6 +53,7 @@ def read_to_store(
     n_jobs: int = 1,
     cluster: str | None = None,
     rehash: bool = False,
+    drop_gone: bool = False,
     progress: Callable[[Progress], object] | None = None,
 ) -> Progress:
     """Read pages into a result store, going on where an earlier reading ended.
@@ -108,6 +83,9 @@ def read_to_store(
         sktally must be installed. This process hashes and writes.
     rehash : bool, default=False
         Whether to hash every file anew rather than to believe size, time and inode.
+    drop_gone : bool, default=False
+        Whether pages whose file is gone, and is nowhere else, no longer count. They
+        do once the file is read again.
     progress : callable, optional
         Called with a `Progress` after each few pages.
 
@@ -156,6 +134,7 @@ def read_to_store(
     told = Progress(len(names))
     with Store(path, make=True) as store, threadpool_limits(1), _interruptible() as ask:
         run, session = store.begin(key, content)
+        forget_unreadable_gone(store, drop=drop_gone)
         todo = _Pending(store, run, names, told, rehash)
         # closed whatever happens, so that no process goes on
         with closing(_read(reader, _few(todo, ask), n_jobs, cluster)) as read:
@@ -167,6 +146,9 @@ def read_to_store(
                 if progress is not None:
                     progress(told)
         told.stopped = ask()
+        if not told.stopped:
+            gone = forget_gone(store, run, drop=drop_gone)
+            told.gone, told.replaced = gone.counted, gone.replaced
     if progress is not None:
         progress(told)
     return told
@@ -228,7 +210,7 @@ class _Pending:
         for name in self.names:  # parsed as they come: there may be very many
             page = PageName.parse(name)
             try:
-                sha256, state = self.store.image_of(page.path, rehash=self.rehash)
+                sha256, state = image_of(self.store, page.path, rehash=self.rehash)
             except (OSError, ValueError, PageReadError):
                 # the reader of pages says what is wrong with it
                 yield PageRecord(page, "", FileState(-1, -1, -1))
@@ -260,14 +242,8 @@ class _Pending:
 
     def _note_copy(self, page: PageName, sha256: str, state: FileState) -> None:
         """Remember a file whose page is known, if it is not known itself."""
-        store = self.store
-        self.told.copies += is_copy(store, self.run, page, sha256)
-        ask = "SELECT sha256, mtime_ns, inode FROM files WHERE path = ?"
-        found = store.ask(ask, bytes(page.path.absolute()))
-        if found != [(sha256, state.mtime_ns, state.inode)]:
-            with store.writing():
-                store.note_file(page, sha256, state)
-                store.forget_unreadable(self.run, page)
+        self.told.copies += is_copy(self.store, self.run, page, sha256)
+        note_known(self.store, self.run, page, sha256, state)
 
 
 def _few(pending: _Pending, stopped: Callable[[], bool]) -> Iterator[list[PageRecord]]:
@@ -319,8 +295,12 @@ def _keep(
             # perhaps not for what its bytes are: it is tried again next time
             problem = report.message or problem
         if problem:
+            if not record.sha256 and (status := read_before(store, run, record.page)):
+                told.before += 1  # it cannot be looked at now, but was read
+                told.not_read += status != "ok"
+                continue
             told.not_read += 1
-            store.add_unreadable(run, record.page, problem)
+            note_unreadable(store, run, record, problem)
             continue
         if store.has_page(run, record.sha256, record.page.number):
             told.before += 1  # a twin, or another process was quicker

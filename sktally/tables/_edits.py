@@ -27,6 +27,7 @@ __all__ = ["PURPOSES", "edits_table", "import_edits"]
 PURPOSES = ("correction", "entry", "audit")
 _NEEDED = ("file", "field", "who")
 _KNOWN = (*_NEEDED, "page", "boxes", "count", "why", "purpose")
+_EXPORTED = ("made_at",)  # by `edits_table`; the store says itself when it is told
 _SHOWN = 20  # mistakes in one message
 
 
@@ -92,7 +93,7 @@ def import_edits(
     """
     run = run or store.run()
     rows = _read(table)
-    unknown = [str(name) for name in rows if name not in _KNOWN]
+    unknown = [str(name) for name in rows if name not in (*_KNOWN, *_EXPORTED)]
     missing = [name for name in _NEEDED if name not in rows]
     if not {"boxes", "count"} & set(rows):
         missing.append("boxes or count")

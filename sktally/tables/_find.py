@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sktally._validate import is_there
 from sktally.exceptions import StoreError
+from sktally.tables._files import key_of
 from sktally.tables._image import PageName
 from sktally.tables._records import Run
 from sktally.tables._store import Store
@@ -42,10 +43,7 @@ def find_page(store: Store, run: Run, name: str, number: int | None = None) -> i
         "(SELECT sha256 FROM files WHERE "
     )
     # what lies there now, before what once went by that name
-    try:
-        key = bytes(page.path.absolute())
-    except UnicodeEncodeError:  # no file has that name
-        key = b""
+    key = key_of(page.path)
     found = store.ask(f"{seen} path = ?)", run.id, number, key)
     if not found:
         found = store.ask(f"{seen} file = ?)", run.id, number, page.file)
@@ -96,14 +94,19 @@ def is_copy(store: Store, run: Run, page: PageName, sha256: str) -> bool:
     """Tell whether a page that is known was read from another file than this one.
 
     A file may be named relative to a folder now and in full later: what counts is
-    where it lies.
+    where it lies. One that was renamed is no copy.
     """
     ask = (
         "SELECT 1 FROM pages p WHERE run = ? AND sha256 = ? AND number = ? "
-        "AND file != ? AND EXISTS "
-        "(SELECT 1 FROM files f WHERE f.sha256 = p.sha256 AND f.path != ?) "
+        "AND file != ? "
         "AND NOT EXISTS (SELECT 1 FROM files f WHERE f.path = ? AND f.file = p.file)"
     )
-    key = bytes(page.path.absolute())
-    known = (run.id, sha256, page.number, page.file)
-    return bool(store.ask(ask, *known, key, key))
+    key = key_of(page.path)
+    if not store.ask(ask, run.id, sha256, page.number, page.file, key):
+        return False
+    others = store.ask("SELECT path FROM files WHERE sha256 = ?", sha256)
+    return any(
+        is_there(Path(os.fsdecode(other)))
+        for (other,) in others
+        if isinstance(other, bytes) and other != key
+    )

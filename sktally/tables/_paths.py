@@ -16,7 +16,9 @@ __all__ = ["check_store_path", "check_table_path"]
 _TABLES = (".csv", ".parquet", ".dta")
 
 
-def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
+def check_table_path(
+    path: str | Path, pages: Sequence[str] = (), *, or_store: bool = False
+) -> Path:
     """Return the path of a table to write, or say what is wrong with it.
 
     Parameters
@@ -25,6 +27,8 @@ def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
         Should end in ``.csv``, ``.parquet`` or ``.dta`` (Stata).
     pages : sequence of str, optional
         The pages to be read: nothing is ever written into their folders.
+    or_store : bool, default=False
+        Whether a store might be named instead; what is wrong is told accordingly.
 
     Returns
     -------
@@ -43,8 +47,9 @@ def check_table_path(path: str | Path, pages: Sequence[str] = ()) -> Path:
     """
     path = Path(path)
     if path.suffix not in _TABLES:
+        store = ", or of a store in .sqlite" if or_store else ""
         raise TallyError(
-            f"{path}: expected a name that ends in {' or '.join(_TABLES)}, got "
+            f"{path}: expected a name that ends in {' or '.join(_TABLES)}{store}, got "
             f"{path.suffix or 'no ending'!r}"
         )
     _check_folder(path, pages, TallyError)

@@ -101,6 +101,18 @@ _STEPS = (
     ) WITHOUT ROWID;
     """
     + _only_grow("reconciliations", "sheets", "reconciled"),
+    """
+    CREATE TABLE unread (
+        run INTEGER NOT NULL REFERENCES runs, path BLOB NOT NULL, file TEXT NOT NULL,
+        number INTEGER NOT NULL, message TEXT NOT NULL, tried_at TEXT NOT NULL,
+        PRIMARY KEY (run, path, number)
+    ) WITHOUT ROWID;
+    INSERT INTO unread
+    SELECT run, CAST(file AS BLOB), file, number, message, tried_at FROM unreadable;
+    DROP TABLE unreadable;
+    ALTER TABLE unread RENAME TO unreadable;
+    CREATE INDEX unreadable_by_name ON unreadable (file);
+    """,
 )
 #: Version of the stores that are written.
 VERSION = len(_STEPS)
@@ -108,7 +120,7 @@ VERSION = len(_STEPS)
 
 def is_store_path(path: str | Path) -> bool:
     """Tell whether a name is that of a store rather than of a table."""
-    return Path(path).suffix in SUFFIXES
+    return Path(path).suffix.lower() in SUFFIXES
 
 
 @contextmanager

@@ -197,12 +197,18 @@ def match_stations(
 
 
 def read_stations(stations: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """Return the list of stations as text, numbers again where all are."""
+    """Return the list of stations as text, numbers again where all are.
+
+    Numbers with zeros in front, as of districts, are names.
+    """
     if isinstance(stations, pd.DataFrame):
         listed, name = stations.copy(), "stations"
     else:
         name = str(stations)
-        listed = read_csv(stations, dtype={_KEY: "string"}).convert_dtypes()
+        texts = read_csv(stations, dtype="string")
+        coded = [c for c in texts if texts[c].str.fullmatch("0[0-9]+").any()]
+        kinds = dict.fromkeys([_KEY, *coded], "string")
+        listed = read_csv(stations, dtype=kinds).convert_dtypes()
     if _KEY not in listed:
         raise TallyError(
             f"{name}: expected a column {_KEY!r}, got {', '.join(map(str, listed))}"

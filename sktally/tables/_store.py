@@ -6,19 +6,19 @@ Comes in: what a reader is, and rows of pages. Goes out: the same, whenever aske
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sktally.exceptions import StoreError
-from sktally.tables._chain import add_link, chain_end
+from sktally.tables._base import Base
+from sktally.tables._chain import add_link
 from sktally.tables._circumstances import circumstances, now
-from sktally.tables._image import FileState, PageName, file_sha256, printable
+from sktally.tables._files import forget_unreadable, name_of, note_file
+from sktally.tables._image import printable
 from sktally.tables._records import PageRecord, Run
-from sktally.tables._schema import connect, explained
 
 __all__ = ["Store", "number_or_none"]
 
@@ -30,7 +30,7 @@ _RUN_CONTENT = {
 }
 
 
-class Store:
+class Store(Base):
     """A result store, open; a context manager that closes it.
 
     Parameters
@@ -75,55 +75,6 @@ class Store:
     []
     >>> folder.cleanup()
     """
-
-    def __init__(self, path: str | Path, *, make: bool = False) -> None:
-        self.path = Path(path)
-        self.base = connect(path, make=make)
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self.base.close()
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """Write all that the block writes, or nothing."""
-        with explained(self.path):
-            self.base.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self.base.execute("COMMIT")
-            except BaseException:
-                if self.base.in_transaction:
-                    self.base.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        """Show the block the store as it is now, whatever others write meanwhile.
-
-        Within another such block it shows what that one does.
-        """
-        if self.base.in_transaction:
-            yield
-            return
-        with explained(self.path):
-            self.base.execute("BEGIN")
-            try:
-                yield
-            finally:
-                if self.base.in_transaction:
-                    self.base.execute("ROLLBACK")
-
-    def ask(self, question: str, *values: Any) -> list[tuple]:
-        """Return the rows that answer a question in SQL."""
-        with explained(self.path):
-            return self.base.execute(question, values).fetchall()
 
     def runs(self) -> list[Run]:
         """Return all runs, oldest first."""
@@ -186,57 +137,11 @@ class Store:
             session = self.add_row("sessions", run, json.dumps(circumstances()))
         return self.run(run), session
 
-    def add_row(self, kind: str, *values: Any) -> int:
-        """Write a row with the next number, in a transaction, and chain it."""
-        made = self.insert(kind, *values)
-        add_link(self.base, kind, made)
-        return made
-
-    def insert(self, kind: str, *values: Any) -> int:
-        """Write a row with the next number; to be chained once its parts are there."""
-        places = ", ".join("?" * len(values))
-        made = self.base.execute(
-            f"INSERT INTO {kind} VALUES (NULL, {places})", values
-        ).lastrowid
-        assert made is not None
-        return made
-
     def has_page(self, run: Run, sha256: str, number: int) -> str:
         """Return the status of a page that this run holds, or nothing."""
         ask = "SELECT status FROM pages WHERE run = ? AND sha256 = ? AND number = ?"
         found = self.ask(ask, run.id, sha256, number)
         return found[0][0] if found else ""
-
-    def image_of(self, path: Path, *, rehash: bool = False) -> tuple[str, FileState]:
-        """Return the SHA-256 of a file, and the state that it was in.
-
-        Where size, time of change and inode are those of a file hashed before, that
-        is believed, unless `rehash`.
-
-        Raises
-        ------
-        OSError, PageReadError
-            If it cannot be read, or is no regular file.
-        """
-        state = FileState.of(path)
-        if not rehash:
-            ask = (
-                "SELECT sha256 FROM files WHERE path = ? AND size = ? AND "
-                "mtime_ns = ? AND inode = ?"
-            )
-            key = bytes(path.absolute())
-            known = self.ask(ask, key, state.size, state.mtime_ns, state.inode)
-            if known:
-                return known[0][0], state
-        return file_sha256(path), state
-
-    def note_file(self, page: PageName, sha256: str, state: FileState) -> None:
-        """Remember what a file was hashed to, in a transaction of the caller's."""
-        key = bytes(page.path.absolute())
-        values = (key, page.file, sha256, state.size, state.mtime_ns, state.inode)
-        self.base.execute(
-            "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", values
-        )
 
     def add_pages(self, run: Run, session: int, records: list[PageRecord]) -> None:
         """Write pages with their fields; all of them or, if that fails, none.
@@ -245,10 +150,10 @@ class Store:
         """
         with self.writing():
             for record in records:
-                self.note_file(record.page, record.sha256, record.state)
+                forget_unreadable(self, run, record.page)
+                note_file(self, record.page, record.sha256, record.state)
                 if not self.has_page(run, record.sha256, record.page.number):
                     self._add_page(run, session, record)
-                self.forget_unreadable(run, record.page)
 
     def _add_page(self, run: Run, session: int, record: PageRecord) -> None:
         found = record.registration
@@ -261,7 +166,7 @@ class Store:
         made = self.insert(
             "pages",
             *(session, run.id, record.sha256, record.page.number),
-            *(record.page.file, Path(record.page.file).name, record.status),
+            *(name_of(self, record.page), Path(record.page.file).name, record.status),
             printable(record.message),
             number_or_none(quality),
             *placed,
@@ -280,30 +185,10 @@ class Store:
             )
         add_link(self.base, "pages", made)
 
-    def add_unreadable(self, run: Run, page: PageName, message: str) -> None:
-        """Note that a file could not be read; it is tried again next time."""
-        with self.writing():
-            self.base.execute(
-                "INSERT OR REPLACE INTO unreadable VALUES (?, ?, ?, ?, ?)",
-                (run.id, page.file, page.number, printable(message), now()),
-            )
-
-    def forget_unreadable(self, run: Run, page: PageName) -> None:
-        """Forget that a file could not be read, in a transaction of the caller's."""
-        self.base.execute(
-            "DELETE FROM unreadable WHERE run = ? AND file = ? AND number = ?",
-            (run.id, page.file, page.number),
-        )
-
     def add_edit(self, **values: Any) -> None:
         """Write what a person says of a field, in a transaction of the caller's."""
         names = ("sha256", "number", "field", "purpose", "boxes", "count", "who", "why")
         self.add_row("edits", *(values[name] for name in names), values["file"], now())
-
-    def end(self) -> tuple[int, str]:
-        """Return how many rows are chained, and the hash at the end of the chain."""
-        with explained(self.path):
-            return chain_end(self.base)
 
 
 def _has(content: Any, expected: Any) -> bool:

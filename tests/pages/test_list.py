@@ -147,7 +147,7 @@ def test_a_wrong_page_name_stops_nothing(tmp_path):
 
 def test_folders_without_pages(tmp_path):
     put(tmp_path, "labels.csv", "inner/a.png")
-    expected = "expected a folder of pages, got one without any .*need recursive=True"
+    expected = "expected a folder of pages, got one without any .*: recursive=True"
     with pytest.raises(PageReadError, match=f"^{tmp_path}: {expected}"):
         list_pages(tmp_path)
     (tmp_path / "inner" / "a.png").unlink()

@@ -154,3 +154,11 @@ def test_names_without_end_do_not_fill_the_screen(store):
     with pytest.raises(StoreError, match="row 2: 0000") as caught:
         import_edits(store, edits(file="0" * 10_000, count="7"))
     assert len(str(caught.value)) < 1000
+
+
+def test_what_was_exported_is_imported(store, tmp_path):
+    import_edits(store, edits(count="217", why="looked at it"))
+    table = edits_table(store)
+    assert "made_at" in table
+    table.to_csv(tmp_path / "edits.csv", index=False)
+    assert import_edits(store, tmp_path / "edits.csv") == (0, 1)

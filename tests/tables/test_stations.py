@@ -172,3 +172,11 @@ def test_a_copy_that_sorts_first_in_a_store(made, tmp_path):
     assert set(totals.table["n_missing"]) == {0}
     plan = review_order(store, stations=stations, registered="voters")
     assert len(plan.pages) == 1
+
+
+def test_zeros_in_front_are_kept(tmp_path):
+    listed = tmp_path / "stations.csv"
+    listed.write_text("station,district,voters,note\n0,007,310,\n1,012,95,x\n")
+    joined, _ = join_stations(table("0.jpg"), listed)
+    assert joined["district"].tolist() == ["007"] * 2
+    assert joined["voters"].tolist() == [310] * 2

@@ -31,6 +31,7 @@ from sktally.tables import (
     store_table,
     verify,
 )
+from sktally.tables._files import image_of
 from sktally.tables._origin import form_of
 
 
@@ -137,7 +138,7 @@ def test_a_file_that_changes_meanwhile_is_read_again(reader, scans, tmp_path):
         from sktally.tables._image import PageName
         from sktally.tables._records import PageRecord
 
-        record = PageRecord(PageName.parse(scans[0]), *store.image_of(scans[0]))
+        record = PageRecord(PageName.parse(scans[0]), *image_of(store, scans[0]))
     assert _changed(record) == ""
     shutil.copy(scans[1], scans[0])
     assert "changed while it was read" in _changed(record)
@@ -377,7 +378,7 @@ def test_a_full_store_keeps_what_it_has(reader, scans, tmp_path):
 
         page = PageName.parse(scans[3])
         rows = [{"field": "01", "status": "ok", "message": "x" * 10**6}]
-        record = PageRecord(page, *store.image_of(scans[3]), rows=rows)
+        record = PageRecord(page, *image_of(store, scans[3]), rows=rows)
         with pytest.raises(StoreError, match="the disk is full; what was committed"):
             store.add_pages(run, session, [record])
     assert table(path).equals(before)
