@@ -119,6 +119,7 @@ def clean_cells(
     if remove_dots:
         # Ink much darker than the frame is pen: those cells need no second look.
         doubtful = (printed == 0) | (level < _SURELY_PEN * printed)
+        doubtful &= level >= floor  # the others have no ink
         if doubtful.any():  # OpenCV crashes on labelling an image without rows
             mask[doubtful] &= ~_dotted(dark[doubtful], level[doubtful])[:, None, None]
     pieces = Pieces(dark, mask)

@@ -24,6 +24,7 @@ from sktally.cells._report import PageReport
 from sktally.cells._sample import sample_cells, sample_step
 from sktally.exceptions import FormError, RegistrationError, TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
+from sktally.form._kept import kept
 from sktally.pages import Registration, read_page, read_reduced, register_page
 
 __all__ = ["TallyCropper"]
@@ -283,7 +284,10 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
             return check_page(page, name), 1
         if len(self.form_.anchors) < 3:
             return read_page(page), 1  # it need not show all of the form
-        return read_reduced(page, _long_side(self.form_, self.cell_shape_, self.margin))
+        step = (1 + 2 * self.margin) * _box_step(self.form_, self.cell_shape_)
+        page_size = self.form_.page
+        long_side = _STEP * max(page_size.width, page_size.height) / step
+        return read_reduced(page, long_side)
 
     def _found_small(self, image: np.ndarray) -> Registration | None:
         """Return where the form lies on a reduced page, if that is enough of it."""
@@ -320,12 +324,12 @@ def _cell_shape(form: TallyForm, cell_size: int) -> tuple[int, int]:
     return max(1, round(cell_size * stretch)), max(1, round(cell_size / stretch))
 
 
-def _long_side(form: TallyForm, shape: tuple[int, int], margin: float) -> float:
-    """Return the pixels that a page needs, all of it the form."""
+@kept
+def _box_step(form: TallyForm, shape: tuple[int, int]) -> float:
+    """Return the median of form units per cell pixel, over all sides of boxes."""
     boxes = form.box_array().reshape(-1, 4)
     sides = boxes[np.isfinite(boxes[:, 0])][:, 3:1:-1]
-    step = (1 + 2 * margin) * float(np.median(sides / shape))
-    return _STEP * max(form.page.width, form.page.height) / step
+    return float(np.median(sides / shape))
 
 
 def _summary(bad: list[PageReport], n_pages: int) -> str:

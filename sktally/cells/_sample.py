@@ -150,8 +150,8 @@ def _region(
     low = np.floor(quads.min(axis=(0, 1))).astype(int) - shrink
     high = np.ceil(quads.max(axis=(0, 1))).astype(int) + shrink + 1
     # A quad wholly off the page still needs one block of pixels to repeat.
-    low = np.clip(low, 0, np.maximum(limit - shrink, 0))
-    high = np.clip(high, np.minimum(low + shrink, limit), limit)
+    low = np.maximum(np.minimum(low, limit - shrink), 0)
+    high = np.minimum(np.maximum(high, low + shrink), limit)
     region = page[low[1] : high[1], low[0] : high[0]]
     if min(region.shape) >= shrink:
         region = _shrink_rows(region, quads[..., 1] - low[1], shrink)

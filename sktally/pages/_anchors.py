@@ -198,7 +198,7 @@ def _peaks(
             break
         xy.append(place)
         values.append(value)
-        cx, cy = np.round(place).astype(int)
+        cx, cy = (round(value) for value in place.tolist())
         scores[
             max(0, cy - radius) : cy + radius + 1, max(0, cx - radius) : cx + radius + 1
         ] = -1
@@ -300,7 +300,8 @@ def _match_upright(
     origin = xy - linear @ (at + reach)
     size = (width + 2 * reach, height + 2 * reach)
     windows = np.empty((len(xy), size[1], size[0]), image.dtype)
-    for window, matrix in zip(windows, np.dstack([linear, origin]), strict=True):
+    matrices = np.concatenate([linear, origin[:, :, None]], axis=2)
+    for window, matrix in zip(windows, matrices, strict=True):
         cv2.warpAffine(
             image,
             matrix,

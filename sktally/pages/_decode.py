@@ -253,6 +253,10 @@ def _check_strips(image: TiffImagePlugin.TiffImageFile, n_bytes: int) -> None:
 
 def _exif_orientation(image: Image.Image) -> int:
     """Return the EXIF orientation, 1 (as it lies) where there is none to be read."""
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and not (
+        {"exif", "xmp"} & image.info.keys()
+    ):
+        return 1  # to look takes longer than to open the file
     try:
         return int(image.getexif().get(_ORIENTATION, 1))
     # The pixels are whole: damaged camera data is no reason to refuse the page.

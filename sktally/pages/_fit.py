@@ -65,7 +65,7 @@ def fit_affine(form_xy: np.ndarray, page_xy: np.ndarray) -> np.ndarray:
 
 def _spread_out(points: np.ndarray) -> bool:
     """Return whether points do not all lie on one line."""
-    widths, *_ = cv2.SVDecomp(points - points.mean(axis=0), flags=cv2.SVD_NO_UV)
+    widths, *_ = cv2.SVDecomp(points - points[0], flags=cv2.SVD_NO_UV)
     return bool(widths[1, 0] > _LINE * widths[0, 0])
 
 
@@ -102,20 +102,16 @@ def _near(linear: np.ndarray, limits: tuple[float, float, float, float]) -> np.n
     """Return which linear parts, relative to the expected one, are near identity."""
     smallest, largest, ratio, angle = limits
     (a, b), (c, d) = linear.transpose(1, 2, 0)
-    determinant = a * d - b * c
-    # Singular values of 2 x 2 matrices: their squares add up to `power`, and
-    # multiply to the square of the determinant.
-    power = (linear**2).sum(axis=(1, 2))
-    spread = np.sqrt(np.maximum(power**2 - 4 * determinant**2, 0))
-    largest_seen = np.sqrt((power + spread) / 2)
-    smallest_seen = np.sqrt(np.maximum(power - spread, 0) / 2)
-    turned = np.degrees(np.arctan2(c - b, a + d))
-    return (
-        (determinant > 0)
-        & (smallest_seen > smallest)
-        & (largest_seen < largest)
-        & (largest_seen < ratio * np.maximum(smallest_seen, 1e-9))
-        & (np.abs(turned) < angle)
+    # In the complex plane: a turn with a scale, and a reflection with another. The
+    # singular values are the sum and the difference of these scales.
+    turned = (a + d) + 1j * (c - b)
+    turn, flip = np.abs(turned) / 2, np.hypot(a - d, b + c) / 2
+    long, short = turn + flip, turn - flip  # which is below 0 for mirror images
+    return np.asarray(
+        (short > smallest)
+        & (long < largest)
+        & (long < ratio * short)
+        & (turned.real > 2 * np.cos(np.radians(angle)) * turn)
     )
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
-from functools import lru_cache
 
 import cv2
 import numpy as np
 
-from sktally.form import TallyField
+from sktally.form import TallyField, TallyForm
+from sktally.form._kept import kept
+from sktally.pages._registration import apply_homography
 from sktally.pages._view import View, Views, even_out
 
 __all__ = [
@@ -59,6 +60,8 @@ class Frames:
         field has no such box.
     height : ndarray of shape (n,)
         Height of the boxes in patch pixels.
+    pixel : ndarray of shape (n, 2, 2)
+        Ends of the patch pixel in the middle of the field, in form units.
     centre, half : ndarray of shape (n, 2)
         Middle and half size of the field in patch pixels.
     reach : ndarray of shape (n, 2)
@@ -73,6 +76,7 @@ class Frames:
     along: np.ndarray
     weights: np.ndarray
     height: np.ndarray
+    pixel: np.ndarray
     centre: np.ndarray
     half: np.ndarray
     reach: np.ndarray
@@ -85,9 +89,10 @@ class Frames:
         return Frames(*(getattr(self, f.name)[which] for f in dataclass_fields(self)))
 
 
-@lru_cache(maxsize=32)
-def form_frames(fields: tuple[TallyField, ...], reach: float) -> Frames:
-    """Lay out all fields that have frames; kept, because pages come by the thousand."""
+@kept
+def form_frames(form: TallyForm, reach: float) -> Frames:
+    """Lay out all fields that have frames."""
+    fields = form.fields
     framed = [i for i, field in enumerate(fields) if field.frame > 0]
     most = max((len(fields[i].rectangles) for i in framed), default=0)
     laid_out = [_lay_out(fields, i, reach, most) for i in framed]
@@ -113,6 +118,7 @@ def _lay_out(
     )
     points, owner = _line_points(boxes, field.frame)
     left, width = boxes[owner][:, [0, 2]].T
+    middle = (low + high) / 2
     return (
         index,
         to_form,
@@ -122,7 +128,8 @@ def _lay_out(
         2 * (points[:, 0] - left) / width - 1,
         _weights(owner, n_boxes),
         box[1] * scale,
-        ((low + high) / 2 - corner) * scale,
+        [middle, middle + [1 / scale, 0]],
+        (middle - corner) * scale,
         (high - low) / 2 * scale,
         limit * scale,
     )
@@ -197,9 +204,7 @@ def _distance(points: np.ndarray, lines: np.ndarray) -> np.ndarray:
 
 def suitable_view(views: Views, homography: np.ndarray, frames: Frames) -> View:
     """Return the page, halved as long as its pixels are no larger than of patches."""
-    centre = frames.centre[:, None] + np.array([[0.0, 0.0], [1.0, 0.0]])
-    ends = map_points(homography @ frames.to_form, centre)
-    along = ends[:, 1] - ends[:, 0]
+    along = np.diff(apply_homography(homography, frames.pixel), axis=1)[:, 0]
     steps = np.sort(np.hypot(along[:, 0], along[:, 1]))
     return views.halved(float(steps[len(steps) // 2]))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
 from sktally.form import TallyForm
@@ -110,7 +111,7 @@ class _Locator:
     def _settle(self, guess: Guess, found: Found, turn: int) -> Attempt:
         """Match the marks of a guess at the finer scale and fit them."""
         rough = found.back @ guess.matrix
-        pixel = float(np.sqrt(1 / np.linalg.det(guess.matrix[:2, :2])))
+        pixel = cv2.determinant(guess.matrix[:2, :2]) ** -0.5
         xy = apply_homography(rough, self.form_xy)
         scores = np.zeros(len(xy))
         seen = np.flatnonzero(guess.chosen >= 0)

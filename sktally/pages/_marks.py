@@ -15,6 +15,7 @@ import numpy as np
 
 from sktally.exceptions import FormError
 from sktally.form import Anchor, TallyForm
+from sktally.form._kept import kept
 
 __all__ = ["NOISE_LEVEL", "DrawnMark", "Mark", "draw_mark", "form_marks"]
 
@@ -157,6 +158,7 @@ def _anchor_marks(form: TallyForm, index: int) -> list[Mark]:
     return marks
 
 
+@kept
 def form_marks(form: TallyForm) -> list[Mark]:
     """Return every mark of every anchor of a form.
 

@@ -7,12 +7,11 @@ with the same corner marks: the printed lines can.
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import cv2
 import numpy as np
 
 from sktally.form import PrintedMark, TallyField, TallyForm
+from sktally.form._kept import kept
 from sktally.pages._view import Views, as_views, even_out
 
 __all__ = ["FormPrint", "PageEvidence", "draw_print"]
@@ -151,30 +150,19 @@ def _even_out(page: np.ndarray) -> np.ndarray:
     return even_out(soft, _WINDOW, _FLOOR, 1.5)
 
 
+@kept
 def _form_print(form: TallyForm, side: float) -> FormPrint:
     """Return the print of a form, drawn once for all its pages."""
-    # Built from hashable parts: a form as a whole is not, for its `sums`.
-    return _cached_print(
-        form.page.width, form.page.height, form.fields, form.printed, side
-    )
+    size = form.page.width, form.page.height
+    return FormPrint(size, form.fields, form.printed, side)
 
 
-@lru_cache(maxsize=8)
-def _cached_print(
-    width: float,
-    height: float,
-    fields: tuple[TallyField, ...],
-    printed: tuple[PrintedMark, ...],
-    side: float,
-) -> FormPrint:
-    return FormPrint((width, height), fields, printed, side)
-
-
-@lru_cache(maxsize=8)
-def _sides(fields: tuple[TallyField, ...], page_long: float) -> tuple[float, float]:
+@kept
+def _sides(form: TallyForm) -> tuple[float, float]:
     """Return the longer side of the page, in pixels, at both scales."""
-    heights = [box[3] for field in fields for box in field.rectangles]
-    fine = float(np.clip(_BOX / np.median(heights) * page_long, *_LONG))
+    heights = [box[3] for field in form.fields for box in field.rectangles]
+    long = max(form.page.width, form.page.height)
+    fine = float(np.clip(_BOX / np.median(heights) * long, *_LONG))
     return max(fine / 2, _SOFT), fine
 
 
@@ -196,7 +184,7 @@ class PageEvidence:
     def __init__(self, page: np.ndarray | Views, form: TallyForm) -> None:
         self._views = as_views(page)
         self._form = form
-        self._sides = _sides(form.fields, max(form.page.width, form.page.height))
+        self._sides = _sides(form)
         self._levels: dict[float, tuple[FormPrint, np.ndarray, np.ndarray]] = {}
 
     def _level(self, side: float) -> tuple[FormPrint, np.ndarray, np.ndarray]:

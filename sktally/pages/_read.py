@@ -198,7 +198,7 @@ def split_name(source: str | os.PathLike[str]) -> tuple[Path, int | None]:
     A file whose real name looks like that is that file.
     """
     text = os.fsdecode(source)
-    match = _PAGE_NAME.fullmatch(text)
+    match = _PAGE_NAME.fullmatch(text) if "#page=" in text else None
     if match is None or is_there(Path(text)):
         return Path(text), None
     number = match["page"]

@@ -6,7 +6,6 @@ printed anchors are found by them; all others by their learnt reference.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +17,19 @@ from sktally.exceptions import (
     RegistrationError,
 )
 from sktally.form import TallyField, TallyForm, load_form
+from sktally.form._kept import kept
 from sktally.pages._attempt import Attempt
 from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
 from sktally.pages._fit import joint_residual
 from sktally.pages._locate import locate_form
 from sktally.pages._marks import form_marks
 from sktally.pages._reference import like_shifts, register_by_reference
-from sktally.pages._registration import MISFIT, AnchorHit, Registration
+from sktally.pages._registration import (
+    MISFIT,
+    AnchorHit,
+    Registration,
+    form_quads,
+)
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
 from sktally.pages._which_way import break_tie, check_mirrored
@@ -169,18 +174,16 @@ def _residual(
     sound = np.flatnonzero(scores >= MISFIT)  # none where nothing is framed
     if int(best.used.sum()) + len(sound) <= 4:  # four points fit any map
         return best.residual
+    both = np.concatenate([best.used, scores >= MISFIT])
+    page_xy = np.concatenate([best.xy, quads[:, -1].mean(axis=1)])
+    return joint_residual(_marks_and_boxes(form)[both], page_xy[both])
+
+
+@kept
+def _marks_and_boxes(form: TallyForm) -> np.ndarray:
+    """Return where marks are, and the middle of the last box of each field."""
     marks = np.array([mark.xy for mark in form_marks(form)])
-    return joint_residual(
-        np.vstack([marks[best.used], _last_boxes(form.fields)[sound]]),
-        np.vstack([best.xy[best.used], quads[sound, -1].sum(axis=1) / 4]),
-    )
-
-
-@lru_cache(maxsize=32)
-def _last_boxes(fields: tuple[TallyField, ...]) -> np.ndarray:
-    """Return the middle of the last box of each field, in form units."""
-    x, y, width, height = np.array([field.rectangles[-1] for field in fields]).T
-    return np.column_stack([x + width / 2, y + height / 2])
+    return np.concatenate([marks, form_quads(form)[:, -1].mean(axis=1)])
 
 
 def _hits(form: TallyForm, attempt: Attempt) -> tuple[AnchorHit, ...]:

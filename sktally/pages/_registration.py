@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from sktally.form import TallyForm
+from sktally.form._kept import kept
 
 __all__ = [
     "MISFIT",
@@ -141,9 +142,8 @@ class Registration:
         onto = np.array([[factor, 0, shift], [0, factor, shift], [0, 0, 1.0]])
         anchors = []
         for anchor in self.anchors:
-            x, y = anchor.page_xy
-            place = (factor * x + shift, factor * y + shift)
-            anchors.append(replace(anchor, page_xy=place))
+            x, y = (factor * value + shift for value in anchor.page_xy)
+            anchors.append(AnchorHit(anchor.name, anchor.score, anchor.found, (x, y)))
         return replace(
             self,
             homography=onto @ self.homography,
@@ -159,6 +159,7 @@ def apply_homography(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
     return mapped[..., :2] / mapped[..., 2:]
 
 
+@kept
 def form_quads(form: TallyForm) -> np.ndarray:
     """Return the corners of all boxes in form units, ``(n_fields, n_places, 4, 2)``.
 
@@ -166,7 +167,9 @@ def form_quads(form: TallyForm) -> np.ndarray:
     """
     boxes = form.box_array()[..., None, :]
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
-    return boxes[..., :2] + boxes[..., 2:] * corners
+    quads = boxes[..., :2] + boxes[..., 2:] * corners
+    quads.flags.writeable = False
+    return quads
 
 
 def field_shifts(

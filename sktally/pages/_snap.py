@@ -105,7 +105,7 @@ def snap_fields(
     if not any(field.frame > 0 for field in form.fields):
         return quads, scores
     views = as_views(page)
-    frames = form_frames(form.fields, float(reach))
+    frames = form_frames(form, float(reach))
     if step > 0:
         scores[frames.field], fits = fit_in_place(views, homography, frames, step)
         if fits.all():
