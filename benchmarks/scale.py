@@ -4,11 +4,8 @@ The pages are the ten real scans of indonesia-2019-c1, reduced to --width pixels
 copy has other bytes at its end, so that it is another file to a store. Each reading has
 a process of its own. Printed: median seconds a page, over hundreds of pages, in the
 first and the last block of 1,000, peak memory of the process and of its workers, and
-the seconds that the same command takes once all is read. A shared machine itself is
-quicker or slower after half an hour: every hundred pages, one and the same page is read
-beside the workers, and "machine" is how its median seconds in the last block compare
-with those in the first; "pages" is the ratio of the blocks over that.
---quick reads 200 and 400 pages; without the real scans, made ones stand in.
+the seconds that the same command takes once all is read. --quick reads 200 and 400
+pages; without the real scans, made ones stand in.
 """
 
 import json
@@ -61,13 +58,6 @@ def peak(pid: int | str = "self") -> float:
     return int(status.split("VmHWM:")[1].split()[0]) / 2**10
 
 
-def block_medians(values: np.ndarray, blocks: np.ndarray) -> tuple[float, float]:
-    """Return the medians of the first and the last block."""
-    ends = np.unique(blocks)[[0, -1]]
-    first, last = (float(np.median(values[blocks == end])) for end in ends)
-    return first, last
-
-
 def every(n: int, at: list[tuple[int, float]]) -> list[tuple[int, float]]:
     """Return the moments at which another `n` pages or more were done."""
     kept = at[:1]
@@ -85,23 +75,11 @@ def read_once(folder: str, form: str, store: str, n_jobs: str) -> None:
     started = time.perf_counter()
     names = list_pages(folder, recursive=True)
     at = [(0, time.perf_counter())]
-    probes: list[tuple[int, float]] = []
     workers = 0.0
-
-    def probe(done: int) -> None:
-        """Do what the machine's own speed is told by, thrice: workers are busy too."""
-        spent = []
-        for _ in range(3):
-            began = time.perf_counter()
-            reader[-1].predict_tallies(reader[:-1].transform(names[:1]))
-            spent.append(time.perf_counter() - began)
-        probes.append((done, min(spent)))
 
     def note(told) -> None:
         nonlocal workers
         at.append((told.done, time.perf_counter()))
-        if told.read and (not probes or told.done - probes[-1][0] >= 100):
-            probe(told.done)
         if len(at) % 50 == 2:
             peaks = [peak(p.pid) for p in multiprocessing.active_children()]
             workers = max([workers, *peaks])
@@ -112,20 +90,14 @@ def read_once(folder: str, form: str, store: str, n_jobs: str) -> None:
     each = np.diff(seconds) / np.maximum(np.diff(done), 1)
     blocks = (done[1:] - 1) // 1000
     new = np.diff(done) > 0
-    first = last = machine = None
-    if told.read:
-        first, last = block_medians(each[new], blocks[new])
-        done, spent = np.transpose(probes)
-        before, after = block_medians(spent, (done - 1) // 1000)
-        machine = after / before
+    medians = [float(np.median(each[new & (blocks == b)])) for b in np.unique(blocks)]
     print(
         json.dumps(
             {
                 "read": told.read,
                 "before": told.before,
-                "first": first,
-                "last": last,
-                "machine": machine,
+                "first": medians[0] if told.read else None,
+                "last": medians[-1] if told.read else None,
                 "seconds": time.perf_counter() - started,
                 "main": peak(),
                 "workers": workers,
@@ -159,8 +131,7 @@ def main() -> None:
     size = np.mean([len(file) for file in files]) / 1000
     print(f"{len(files)} pages of form {form}, {args.width} pixels, {size:.0f} kB each")
     print(
-        "pages   s/page: first block  last block  ratio  machine  pages"
-        "   MiB: main  workers  seconds"
+        "pages   s/page: first block  last block  ratio   MiB: main  workers  seconds"
     )
     rows = {}
     for n in args.pages:
@@ -170,12 +141,10 @@ def main() -> None:
             found = rows[n] = measured(scans, form, store, args.n_jobs)
             again = measured(scans, form, store, args.n_jobs)
             megabytes = store.stat().st_size / 1e6
-        ratio = found["last"] / found["first"]
         print(
-            f"{n:6d}{found['first']:21.5f}{found['last']:12.5f}{ratio:7.3f}"
-            f"{found['machine']:9.3f}{ratio / found['machine']:7.3f}"
-            f"{found['main']:12.0f}{found['workers']:9.0f}"
-            f"{found['seconds']:9.1f}   {found['read']} read; "
+            f"{n:6d}{found['first']:21.5f}{found['last']:12.5f}"
+            f"{found['last'] / found['first']:7.3f}{found['main']:12.0f}"
+            f"{found['workers']:9.0f}{found['seconds']:9.1f}   {found['read']} read; "
             f"same command again {again['seconds']:.1f} s, {again['before']} known; "
             f"store {megabytes:.1f} MB",
             flush=True,
