@@ -150,6 +150,7 @@ def demo(out: str, pages: int, seed: int) -> None:
 
 
 @main.command()
+@explain
 def forms() -> None:
     """List the forms that ship with sktally."""
     from sktally.form import list_forms, load_form

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["into_store", "summary"]
 
-_GONE = 3  # files that are named
+_SHOWN, _GONE = 10, 3  # pages not read, and files that are gone, that are named
 
 
 def into_store(
@@ -31,8 +31,7 @@ def into_store(
     """Read into a store and return the exit status."""
     from joblib import cpu_count
 
-    from sktally.tables import Store, check_store_path, read_to_store
-    from sktally.tables._status import unread_pages
+    from sktally.tables import check_store_path, read_to_store
 
     check_store_path(out, pages)
     from sktally.persist import load_reader, model_origin
@@ -57,9 +56,7 @@ def into_store(
             say("stopped at once; the same command goes on")
             return INTERRUPTED
     if not quiet:
-        if told.not_read:
-            with Store(out) as store:
-                _tell_unread(unread_pages(store, store.run()), f"sktally export {out}")
+        _tell_unread(told.problems, told.not_read, f"sktally export {out}")
         click.echo(
             f"{number(told.pages, 'page')}: {told.read:,} read now ({told.doubtful:,} "
             f"of them doubtful), {told.not_read:,} not read, "
@@ -80,7 +77,8 @@ def summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
     pages = table.drop_duplicates(["file", "page"])
     unread = pages[pages["status"].isin(["rejected", "failed"])]
     if not quiet:
-        _tell_unread(unread["message"].tolist(), "the table")
+        messages = unread["message"].tolist()
+        _tell_unread(messages[:_SHOWN], len(messages), "the table")
         said = [
             number(int((table["status"] == status).sum()), f"{status} count")
             for status in ("ambiguous", "misfit")
@@ -103,20 +101,23 @@ def _tell_gone(told: Progress) -> None:
 
     if told.replaced:
         click.echo(
-            "no longer counted, as the files are gone or other scans lie in their "
-            f"place: {said(told.replaced)}",
+            "no longer counted, as other scans lie in their place or they were "
+            f"dropped: {said(told.replaced)}",
             err=True,
         )
+    if told.restored:
+        click.echo(f"counted again: {said(told.restored)}", err=True)
     if told.gone:
         click.echo(
-            f"still counted, though the files are gone: {said(told.gone)}; if they are "
-            "not to count, or were scanned anew under other names, give --drop-gone",
+            "still counted, or listed as not read, though the files are gone: "
+            f"{said(told.gone)}; if they are not to count, or were scanned anew under "
+            "other names, give --drop-gone",
             err=True,
         )
 
 
-def _tell_unread(messages: list[str], where: str) -> None:
-    for message in messages[:10]:
+def _tell_unread(messages: list[str], n: int, where: str) -> None:
+    for message in messages:
         click.echo(f"not read: {message}", err=True)
-    if len(messages) > 10:
-        click.echo(f"... and {len(messages) - 10:,} more, see {where}", err=True)
+    if n > len(messages):
+        click.echo(f"... and {n - len(messages):,} more, see {where}", err=True)

@@ -12,6 +12,7 @@ from pathlib import PurePath
 import pandas as pd
 
 from sktally.tables import Run, Store
+from sktally.tables._files import name_now
 from sktally.tables._final import final_count
 from sktally.tables._values import edits_of
 
@@ -19,8 +20,8 @@ __all__ = ["FieldCounts", "Pages", "field_counts", "gather_pages"]
 
 #: What is asked of each sheet. A count that people decided is in doubt no more; one
 #: that was not read for sure counts as one, others by what confidence leaves.
-_ASK = """
-    SELECT p.id, p.file, p.number AS page, p.status, p.message,
+_ASK = f"""
+    SELECT p.id, {name_now("p")} AS file, p.number AS page, p.status, p.message,
         p.tally_quality AS quality, p.read_at,
         SUM(f.status != 'ok') AS unsure,
         SUM(CASE

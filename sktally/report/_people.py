@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sktally.tables import Run, Store, disagreements
+from sktally.tables._files import name_now
 
 __all__ = ["People", "find_people"]
 
@@ -64,7 +65,7 @@ def find_people(store: Store, run: Run) -> People:
     copies = []
     ask = f"{twice} ORDER BY MIN(file) LIMIT {_SHOWN}"
     for (sha256,) in store.ask(ask, run.id):
-        name = "SELECT MIN(file) FROM pages WHERE run = ? AND sha256 = ?"
+        name = f"SELECT {name_now('p')} FROM pages p WHERE run = ? AND sha256 = ?"
         read = store.ask(name, run.id, sha256)[0][0]
         lying = "SELECT file FROM files WHERE sha256 = ? ORDER BY file"
         files = [file for (file,) in store.ask(lying, sha256)]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from sktally.tables import Run, Store
+from sktally.tables._files import name_now
 from sktally.tables._final import final_count, settled
 from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._values import edits_of
@@ -112,7 +113,7 @@ def _audited(store: Store, run: Run) -> tuple[list[tuple], int, int]:
     n_illegible = n_split = 0
     shown = shown_reconciliation(store, run)
     ask = (
-        "SELECT p.id, p.file, f.count, f.confidence, r.count, r.proba, "
+        f"SELECT p.id, {name_now('p')}, f.count, f.confidence, r.count, r.proba, "
         "(SELECT MIN(holds) FROM reconciled WHERE sheet = s.id) "
         f"FROM pages p JOIN fields f ON f.page = p.id {JOINED} "
         "WHERE p.run = ? AND p.sha256 = ? AND p.number = ? AND f.field = ?"

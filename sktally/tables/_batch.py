@@ -30,7 +30,7 @@ from sktally.tables._files import (
     read_before,
 )
 from sktally.tables._find import is_copy
-from sktally.tables._gone import forget_gone, forget_unreadable_gone
+from sktally.tables._gone import forget_gone
 from sktally.tables._image import FileState, PageName
 from sktally.tables._origin import identify
 from sktally.tables._progress import Progress
@@ -134,8 +134,7 @@ def read_to_store(
     told = Progress(len(names))
     with Store(path, make=True) as store, threadpool_limits(1), _interruptible() as ask:
         run, session = store.begin(key, content)
-        forget_unreadable_gone(store, drop=drop_gone)
-        todo = _Pending(store, run, names, told, rehash)
+        todo = _Pending(store, run, session, names, told, rehash, ask)
         # closed whatever happens, so that no process goes on
         with closing(_read(reader, _few(todo, ask), n_jobs, cluster)) as read:
             for lot, results in read:
@@ -146,9 +145,9 @@ def read_to_store(
                 if progress is not None:
                     progress(told)
         told.stopped = ask()
-        if not told.stopped:
-            gone = forget_gone(store, run, drop=drop_gone)
-            told.gone, told.replaced = gone.counted, gone.replaced
+        if not told.stopped or told.done == told.pages:
+            told.gone, replaced = forget_gone(store, session, drop=drop_gone)
+            told.replaced += replaced
     if progress is not None:
         progress(told)
     return told
@@ -194,20 +193,26 @@ class _Pending:
         self,
         store: Store,
         run: Run,
+        session: int,
         names: list[str | PathLike[str]],
         told: Progress,
         rehash: bool,
+        stopped: Callable[[], bool],
     ) -> None:
         self.store = store
         self.run = run
+        self.session = session
         self.names = names
         self.told = told
         self.rehash = rehash
+        self.stopped = stopped
         self.under_way: set[tuple[str, int]] = set()
         self.twins: list[PageRecord] = []
 
     def __iter__(self) -> Iterator[PageRecord]:
         for name in self.names:  # parsed as they come: there may be very many
+            if self.stopped():
+                return
             page = PageName.parse(name)
             try:
                 sha256, state = image_of(self.store, page.path, rehash=self.rehash)
@@ -236,14 +241,18 @@ class _Pending:
         if status:
             self.told.done += 1
             self.told.before += 1
-            self.told.not_read += status != "ok"
+            if status != "ok":
+                self.told.add_problem(
+                    self.store.message_of(self.run, sha256, page.number)
+                )
             self._note_copy(page, sha256, record.state)
         return bool(status)
 
     def _note_copy(self, page: PageName, sha256: str, state: FileState) -> None:
         """Remember a file whose page is known, if it is not known itself."""
         self.told.copies += is_copy(self.store, self.run, page, sha256)
-        note_known(self.store, self.run, page, sha256, state)
+        known = sha256, state, self.session
+        self.told.note(note_known(self.store, self.run, page, *known))
 
 
 def _few(pending: _Pending, stopped: Callable[[], bool]) -> Iterator[list[PageRecord]]:
@@ -286,7 +295,7 @@ def _keep(
     told: Progress,
 ) -> None:
     """Write all that is known of a few pages."""
-    good = []
+    good, bad = [], []
     for record, result in zip(lot, results, strict=True):
         told.done += 1
         report = result.report
@@ -299,8 +308,8 @@ def _keep(
                 told.before += 1  # it cannot be looked at now, but was read
                 told.not_read += status != "ok"
                 continue
-            told.not_read += 1
-            note_unreadable(store, run, record, problem)
+            told.add_problem(problem)
+            bad.append((record, problem))
             continue
         if store.has_page(run, record.sha256, record.page.number):
             told.before += 1  # a twin, or another process was quicker
@@ -308,12 +317,16 @@ def _keep(
             continue
         is_read = report.status == "ok"
         told.read += is_read
-        told.not_read += not is_read
+        if not is_read:
+            told.add_problem(report.message)
         told.doubtful += is_read and any(row["status"] != "ok" for row in result.rows)
         said: dict[str, Any] = {"status": report.status, "message": report.message}
         said |= {"rows": result.rows, "proba": result.proba}
         good.append(replace(record, registration=report.registration, **said))
-    store.add_pages(run, session, good)
+    for noted in store.add_pages(run, session, good):
+        told.note(noted)
+    for record, problem in bad:  # last, when it is known what the file holds now
+        told.note(note_unreadable(store, run, record, problem, session))
 
 
 def _changed(record: PageRecord) -> str:

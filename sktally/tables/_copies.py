@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from pathlib import Path
 
+from sktally.tables._files import name_now
 from sktally.tables._records import Run
 from sktally.tables._store import Store
 
@@ -56,8 +57,8 @@ def file_copies(
     >>> folder.cleanup()
     """
     ask = (
-        "SELECT DISTINCT p.file, f.file FROM pages p JOIN files f "
-        "ON f.sha256 = p.sha256 WHERE p.run = ? AND f.file != p.file ORDER BY 1, 2"
+        f"SELECT DISTINCT {name_now('p')} AS lies, f.file FROM pages p JOIN files f "
+        "ON f.sha256 = p.sha256 WHERE p.run = ? AND f.file != lies ORDER BY 1, 2"
     )
     copies: dict[str, list[str]] = {}
     with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:

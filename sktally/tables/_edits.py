@@ -15,6 +15,7 @@ import pandas as pd
 from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm
 from sktally.tables._csv import read_csv
+from sktally.tables._files import name_now
 from sktally.tables._find import find_page
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
@@ -167,7 +168,7 @@ def _edit(
     n_places = len(form.fields[form.field_names.index(row["field"])].rectangles)
     boxes, count = _value(row, n_places, form.blank_right)
     sha256, number, file = store.ask(
-        "SELECT sha256, number, file FROM pages WHERE id = ?", page
+        f"SELECT sha256, number, {name_now('p')} FROM pages p WHERE id = ?", page
     )[0]
     return {
         "sha256": sha256,
@@ -179,6 +180,7 @@ def _edit(
         "who": row["who"],
         "why": row.get("why", ""),
         "file": file,
+        "made_at": row.get("made_at") or None,
     }
 
 
@@ -213,7 +215,16 @@ def _value(
 
 
 def _is_known(store: Store, edit: dict[str, Any]) -> bool:
-    """Tell whether just that is what a person said last."""
+    """Tell whether just that is what a person said last, or said when it was made."""
+    same = (edit[name] for name in ("sha256", "number", "field", "purpose", "who"))
+    told = (edit[name] for name in ("boxes", "count", "why", "made_at"))
+    ask = (
+        "SELECT 1 FROM edits WHERE sha256 = ? AND number = ? AND field = ? AND "
+        "purpose = ? AND who = ? AND boxes IS ? AND count IS ? AND why = ? AND "
+        "made_at = ?"
+    )
+    if store.ask(ask, *same, *told):
+        return True
     last = store.ask(
         "SELECT boxes, count, why FROM edits WHERE sha256 = ? AND number = ? AND "
         "field = ? AND purpose = ? AND who = ? ORDER BY id DESC LIMIT 1",
@@ -248,8 +259,8 @@ def edits_table(store: Store) -> pd.DataFrame:
     names = [*("file", "page", "field", "purpose", "boxes", "count", "who", "why")]
     rows = ask_typed(
         store,
-        "SELECT file, number, field, purpose, boxes, count, who, why, made_at "
-        "FROM edits ORDER BY id",
+        f"SELECT {name_now('e')} AS file, number, field, purpose, boxes, count, who, "
+        "why, made_at FROM edits e ORDER BY id",
     )
     table = pd.DataFrame(rows, columns=[*names, "made_at"])
     return table.astype({"page": "int64", "count": "Int64"})

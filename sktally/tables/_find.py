@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from sktally._validate import is_there
-from sktally.exceptions import StoreError
+from sktally.exceptions import PageReadError, StoreError
 from sktally.tables._files import key_of
-from sktally.tables._image import PageName
+from sktally.tables._image import FileState, PageName
 from sktally.tables._records import Run
 from sktally.tables._store import Store
 
@@ -42,12 +42,17 @@ def find_page(store: Store, run: Run, name: str, number: int | None = None) -> i
         "SELECT id FROM pages WHERE run = ? AND number = ? AND sha256 IN "
         "(SELECT sha256 FROM files WHERE "
     )
-    # what lies there now, before what once went by that name
-    key = key_of(page.path)
-    found = store.ask(f"{seen} path = ?)", run.id, number, key)
+    # by the name in tables, by where it lies now, by what once went by that name
+    lying = store.ask(f"{seen} file = ?)", run.id, number, page.file)
+    here = store.ask(f"{seen} path = ?)", run.id, number, key_of(page.path))
+    if lying and here and lying != here:
+        raise StoreError(
+            f"{shown}: expected the name of one page, got one that a page has in "
+            "tables, and another file here; give the whole path"
+        )
+    found = lying or here
     if not found:
-        found = store.ask(f"{seen} file = ?)", run.id, number, page.file)
-        found += store.ask(f"{asked} file = ?", run.id, number, page.file)
+        found = store.ask(f"{asked} file = ?", run.id, number, page.file)
     if not found and page.path.name == str(page.path):
         found = store.ask(f"{asked} name = ?", run.id, number, page.file)
         if not found:  # that of a copy; few ask, so these names have no index
@@ -104,9 +109,15 @@ def is_copy(store: Store, run: Run, page: PageName, sha256: str) -> bool:
     key = key_of(page.path)
     if not store.ask(ask, run.id, sha256, page.number, page.file, key):
         return False
-    others = store.ask("SELECT path FROM files WHERE sha256 = ?", sha256)
-    return any(
-        is_there(Path(os.fsdecode(other)))
-        for (other,) in others
-        if isinstance(other, bytes) and other != key
-    )
+    ask = "SELECT path, size, mtime_ns, inode FROM files WHERE sha256 = ? AND path != ?"
+    return any(_is_as_noted(*row) for row in store.ask(ask, sha256, key))
+
+
+def _is_as_noted(path: object, *state: int) -> bool:
+    """Tell whether a file is still there, as it was when it was hashed."""
+    if not isinstance(path, bytes):  # of an altered store
+        return False
+    try:
+        return FileState.of(Path(os.fsdecode(path))) == FileState(*state)
+    except (OSError, PageReadError):
+        return False

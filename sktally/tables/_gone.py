@@ -1,128 +1,113 @@
 """Files that are gone: renamed, moved with their folder, or taken away.
 
-Comes in: what a store remembers of files, and the disk. Goes out: the same without the
-names that mean nothing any more, and which pages count though their file is gone.
+Comes in: what a store remembers of files, and the disk. Goes out: the same under the
+names of today, and which pages count though their file is gone.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from bisect import bisect_left
 from pathlib import Path
 
 from sktally.tables._base import Base
-from sktally.tables._records import Run
 from sktally.tables._schema import explained
 
-__all__ = ["Gone", "forget_gone", "forget_unreadable_gone"]
+__all__ = ["forget_gone"]
 
 _Folders = tuple[bytes, bytes]  # where one was, and where it is
+_Known = tuple[str, str]  # the SHA-256 of a file, and its name
 _SEP = os.sep.encode()
+_END = bytes([_SEP[0] + 1])  # follows all names in a folder
 
 
-@dataclass
-class Gone:
-    """What became of pages whose files are gone, by the names of these files.
+def forget_gone(
+    store: Base, session: int, *, drop: bool = False
+) -> tuple[list[str], list[str]]:
+    """Follow files that are gone to where they are.
 
-    Attributes
-    ----------
-    replaced : list of str
-        Their folder was moved, and other bytes lie in their place in it; or they were
-        to be dropped. They no longer count.
-    counted : list of str
-        They count.
+    A file is renamed if its bytes lie elsewhere. A folder is moved if it is gone and
+    its files came to lie in another during this session, in the same places, more of
+    them than there came others in such places. These others have replaced the files of
+    the old folder; what was known in the other folder before has not. All else that is
+    gone counts, or is listed as not read, unless `drop`.
+
+    Returns
+    -------
+    gone, replaced : list of str
+        Names of files that are gone; and of those that no longer count.
     """
-
-    replaced: list[str] = field(default_factory=list)
-    counted: list[str] = field(default_factory=list)
-
-
-def forget_gone(store: Base, run: Run, *, drop: bool = False) -> Gone:
-    """Forget the names of files that are gone, where what became of them is known.
-
-    A file is renamed if the same bytes lie elsewhere. A folder is moved if it is gone,
-    and in the same places of another more of its files are the same than are others:
-    what is another there has replaced the one that was in the old folder. Of all else
-    that is gone nothing is known, and it counts, unless `drop`.
-    """
-    gone = _gone(store)
-    if not gone:
-        return Gone()
-    lost: dict[bytes, str] = {}
-    forgotten: list[bytes] = []
+    gone = _gone(store, "files")
+    lost: dict[bytes, _Known] = {}
+    forgotten: dict[bytes, _Known] = {}
     moved: set[_Folders] = set()
-    for path, sha256 in gone.items():
-        there = _lying(store, sha256, path)
-        if there:
-            forgotten.append(path)
-            moved.update(filter(None, (_folders(path, other) for other in there)))
-        else:
-            lost[path] = sha256
-    replaced = list(lost) if drop else _replaced(store, gone, moved)
+    for path, known in gone.items():
+        there = _lying(store, known[0], path)
+        (forgotten if there else lost)[path] = known
+        come = (other for other, since in there if since == session)
+        moved.update(filter(None, (_folders(path, other) for other in come)))
     with store.writing():
-        for path in (*forgotten, *replaced):
+        for folders in sorted(moved):
+            places = _places(store, gone, folders, session)
+            if places is None:
+                continue
+            for path in [path for path in places if path in lost]:
+                known, place = lost.pop(path), places[path]
+                if place:
+                    _repath(store, "files", path, place)
+                    lost[place] = known
+                else:
+                    forgotten[path] = known
+            _move_unreadable(store, *folders)
+        lost = {path: known for path, known in lost.items() if _is_gone(path)}
+        if drop:
+            forgotten |= lost
+        for path in forgotten:
             store.base.execute("DELETE FROM files WHERE path = ?", (path,))
-        for old, new in moved:
-            _forget_unreadable_moved(store, old, new)
-    found = Gone()
-    ask = (
-        "SELECT MIN(file), EXISTS (SELECT 1 FROM files WHERE sha256 = ?1) "
-        "FROM pages WHERE run = ?2 AND sha256 = ?1"
-    )
-    for sha256 in dict.fromkeys(lost.values()):
-        for name, counts in store.ask(ask, sha256, run.id):
-            if name is not None:
-                (found.counted if counts else found.replaced).append(str(name))
-    return found
-
-
-def forget_unreadable_gone(store: Base, *, drop: bool = False) -> None:
-    """Forget files that could not be read and were deleted since.
-
-    Where their folder is gone too, a disk may be missing: they stay, unless `drop`.
-    """
-    rows = store.ask("SELECT path FROM unreadable ORDER BY path")
-    gone = [
-        path
-        for (path,) in rows
-        if isinstance(path, bytes)
-        and _is_gone(path)
-        and (drop or not _is_gone(path.rpartition(_SEP)[0]))
-    ]
-    if gone:
+    unread = _gone(store, "unreadable")
+    if drop and unread:
         with store.writing():
-            for path in gone:
+            for path in unread:
                 store.base.execute("DELETE FROM unreadable WHERE path = ?", (path,))
+    ask = "SELECT 1 FROM files WHERE sha256 = ?"
+    replaced = {
+        name for sha256, name in forgotten.values() if not store.ask(ask, sha256)
+    }
+    names = {} if drop else {**lost, **unread}
+    return sorted({name for _, name in names.values()}), sorted(replaced)
 
 
-def _gone(store: Base) -> dict[bytes, str]:
-    """Return the files that are gone, with their hashes, one by one: few are."""
+def _gone(store: Base, table: str) -> dict[bytes, _Known]:
+    """Return the files of a table that are gone, asked one by one: few are."""
     with store.reading(), explained(store.path):
-        rows = store.base.execute("SELECT path, sha256 FROM files")
+        rows = store.base.execute(f"SELECT path, sha256, file FROM {table}")
         return {
-            path: sha256
-            for path, sha256 in rows
+            path: (str(sha256), str(file))
+            for path, sha256, file in rows
             if isinstance(path, bytes) and _is_gone(path)
         }
 
 
 def _is_gone(path: bytes) -> bool:
     """Tell whether there is surely nothing of this name; not if it cannot be asked."""
+    name = os.fsdecode(path)
     try:
-        Path(os.fsdecode(path)).stat()
+        Path(name).stat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        return True
+        return Path(name).is_absolute()  # names of old stores tell no place
     except OSError:
         return False
     return False
 
 
-def _lying(store: Base, sha256: str, path: bytes) -> list[bytes]:
-    """Return where else files of the same bytes lie."""
-    ask = "SELECT path FROM files WHERE sha256 = ? AND path != ?"
-    others = (other for (other,) in store.ask(ask, sha256, path))
-    return [other for other in others if not _is_gone(other)]
+def _lying(store: Base, sha256: str, path: bytes) -> list[tuple[bytes, int]]:
+    """Return where else files of the same bytes lie, and since which session."""
+    ask = "SELECT path, session FROM files WHERE sha256 = ? AND path != ?"
+    return [(other, s) for other, s in store.ask(ask, sha256, path) if _lies(other)]
+
+
+def _lies(path: object) -> bool:
+    return isinstance(path, bytes) and not _is_gone(path)
 
 
 def _folders(old: bytes, new: bytes) -> _Folders | None:
@@ -138,42 +123,47 @@ def _folders(old: bytes, new: bytes) -> _Folders | None:
     return None
 
 
-def _replaced(store: Base, gone: dict[bytes, str], moved: set[_Folders]) -> list[bytes]:
-    """Return the files in whose place others lie, in folders that were moved."""
-    where = defaultdict(list)
-    for old, new in moved:
-        where[old].append(new)
-    same: Counter[_Folders] = Counter()
-    other: dict[_Folders, list[bytes]] = defaultdict(list)
-    ask = "SELECT sha256 FROM files WHERE path = ?"
-    for path, sha256 in gone.items():
-        end = len(path)
-        while (end := path.rfind(_SEP, 0, end)) > 0:
-            for new in where.get(path[:end], ()):
-                place = new + path[end:]
-                found = store.ask(ask, place)
-                if not found or _is_gone(place):
-                    continue
-                folders = (path[:end], new)
-                if found[0][0] == sha256:
-                    same[folders] += 1
-                else:
-                    other[folders].append(path)
-    return [
-        path
-        for folders, paths in other.items()
-        if same[folders] > len(paths)
-        for path in paths
-    ]
+def _places(
+    store: Base, gone: dict[bytes, _Known], folders: _Folders, session: int
+) -> dict[bytes, bytes | None] | None:
+    """Return where files of a folder that was moved are, None for those replaced.
 
-
-def _forget_unreadable_moved(store: Base, old: bytes, new: bytes) -> None:
-    """Forget files that could not be read in a folder that was moved, if seen there."""
-    ask = "SELECT path FROM unreadable WHERE path >= ? AND path < ?"
-    rows = store.base.execute(ask, (old + _SEP, old + bytes([_SEP[0] + 1]))).fetchall()
-    for (path,) in rows:
+    Those are left out that are known there, and those beside which the other folder
+    held another before. None if the folder was not moved.
+    """
+    old, new = folders
+    names = sorted(gone)
+    first, last = (bisect_left(names, old + end) for end in (_SEP, _END))
+    same = 0
+    places: dict[bytes, bytes | None] = {}
+    for path in names[first:last]:
         place = new + path[len(old) :]
-        ask = "SELECT 1 FROM files WHERE path = ? UNION ALL "
-        ask += "SELECT 1 FROM unreadable WHERE path = ?"
-        if _is_gone(path) and store.base.execute(ask, (place, place)).fetchone():
+        ask = "SELECT sha256, session FROM files WHERE path = ?"
+        for sha256, since in store.ask(ask, place):
+            if sha256 == gone[path][0]:
+                same += 1
+            elif since == session:
+                places[path] = None
+            break
+        else:
+            places[path] = place
+    others = sum(place is None for place in places.values())
+    return places if same > others else None
+
+
+def _move_unreadable(store: Base, old: bytes, new: bytes) -> None:
+    """Move files that could not be read, but for those known where they are now."""
+    ask = "SELECT path FROM unreadable WHERE path >= ? AND path < ?"
+    for (path,) in store.ask(ask, old + _SEP, old + _END):
+        place = new + path[len(old) :]
+        ask = "SELECT 1 FROM files WHERE path = ?1 UNION ALL "
+        ask += "SELECT 1 FROM unreadable WHERE path = ?1"
+        if store.ask(ask, place):
             store.base.execute("DELETE FROM unreadable WHERE path = ?", (path,))
+        else:
+            _repath(store, "unreadable", path, place)
+
+
+def _repath(store: Base, table: str, path: bytes, place: bytes) -> None:
+    change = f"UPDATE {table} SET path = ? WHERE path = ?"
+    store.base.execute(change, (place, path))

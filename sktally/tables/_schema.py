@@ -102,13 +102,14 @@ _STEPS = (
     """
     + _only_grow("reconciliations", "sheets", "reconciled"),
     """
+    ALTER TABLE files ADD COLUMN session INTEGER NOT NULL DEFAULT 0;
     CREATE TABLE unread (
         run INTEGER NOT NULL REFERENCES runs, path BLOB NOT NULL, file TEXT NOT NULL,
-        number INTEGER NOT NULL, message TEXT NOT NULL, tried_at TEXT NOT NULL,
-        PRIMARY KEY (run, path, number)
+        number INTEGER NOT NULL, sha256 TEXT NOT NULL, message TEXT NOT NULL,
+        tried_at TEXT NOT NULL, PRIMARY KEY (run, path, number)
     ) WITHOUT ROWID;
-    INSERT INTO unread
-    SELECT run, CAST(file AS BLOB), file, number, message, tried_at FROM unreadable;
+    INSERT INTO unread SELECT run, CAST('?' || file AS BLOB), file, number, '', message,
+        tried_at FROM unreadable;
     DROP TABLE unreadable;
     ALTER TABLE unread RENAME TO unreadable;
     CREATE INDEX unreadable_by_name ON unreadable (file);

@@ -20,15 +20,13 @@ from sktally._validate import check_page
 from sktally._words import number
 from sktally.exceptions import PageReadError, TallyError
 from sktally.pages import read_page
-from sktally.tables._csv import read_csv
+from sktally.tables._station_list import KEY, few, read_stations
 
 __all__ = [
     *("StationReport", "join_stations", "match_stations", "read_codes"),
     "read_stations",
 ]
 
-_KEY = "station"
-_SHOWN = 5  # names in one line
 # OpenCV finds bars of some widths only, which depend on the size of the page.
 _SHRINK = (1, 2, 4)
 
@@ -76,7 +74,7 @@ class StationReport:
             ("page", "whose station a copy of the file names"): copied,
         }
         return "\n".join(
-            f"{number(len(names), what)} {fault}: {_few(names)}"
+            f"{number(len(names), what)} {fault}: {few(names)}"
             for (what, fault), names in parts.items()
             if names
         )
@@ -179,52 +177,21 @@ def match_stations(
             f"{', '.join(clash)}; rename them"
         )
     pages = pages.drop_duplicates().reset_index(drop=True)
-    keys = _keys(pages, by, set(listed[_KEY]))
-    copied = _name_by_copies(pages, keys, by, set(listed[_KEY]), copies or {})
-    pages[_KEY] = pd.array(keys, dtype="string")
-    known = pages[_KEY].isin(listed[_KEY])
+    keys = _keys(pages, by, set(listed[KEY]))
+    copied = _name_by_copies(pages, keys, by, set(listed[KEY]), copies or {})
+    pages[KEY] = pd.array(keys, dtype="string")
+    known = pages[KEY].isin(listed[KEY])
     named = [_name(*row) for row in pages[["file", "page"]].itertuples(index=False)]
     groups: dict[str, list[str]] = {}
-    for name, key in zip(named, pages[_KEY], strict=True):
+    for name, key in zip(named, pages[KEY], strict=True):
         groups.setdefault(key, []).append(name)
     report = StationReport(
         [name for name, good in zip(named, known, strict=True) if not good],
-        {key: groups[key] for key in listed[_KEY] if len(groups.get(key, [])) > 1},
-        [key for key in listed[_KEY] if key not in groups],
+        {key: groups[key] for key in listed[KEY] if len(groups.get(key, [])) > 1},
+        [key for key in listed[KEY] if key not in groups],
         copied,
     )
-    return pages[known].merge(listed, on=_KEY, how="left"), report
-
-
-def read_stations(stations: str | Path | pd.DataFrame) -> pd.DataFrame:
-    """Return the list of stations as text, numbers again where all are.
-
-    Numbers with zeros in front, as of districts, are names.
-    """
-    if isinstance(stations, pd.DataFrame):
-        listed, name = stations.copy(), "stations"
-    else:
-        name = str(stations)
-        texts = read_csv(stations, dtype="string")
-        coded = [c for c in texts if texts[c].str.fullmatch("0[0-9]+").any()]
-        kinds = dict.fromkeys([_KEY, *coded], "string")
-        listed = read_csv(stations, dtype=kinds).convert_dtypes()
-    if _KEY not in listed:
-        raise TallyError(
-            f"{name}: expected a column {_KEY!r}, got {', '.join(map(str, listed))}"
-        )
-    listed[_KEY] = listed[_KEY].astype("string").str.strip()
-    empty = listed[_KEY].isna() | (listed[_KEY] == "")
-    if empty.any():
-        row = int(empty.to_numpy().argmax()) + 2  # the header is row 1
-        raise TallyError(f"{name}: row {row} names no station")
-    twice = listed[_KEY][listed[_KEY].duplicated()].unique()
-    if len(twice):
-        raise TallyError(
-            f"{name}: expected each station once, got more than once: "
-            f"{_few(list(twice))}"
-        )
-    return listed
+    return pages[known].merge(listed, on=KEY, how="left"), report
 
 
 def _keys(pages: pd.DataFrame, by: str, known: set[str]) -> list[str | None]:
@@ -338,9 +305,3 @@ def read_codes(page: np.ndarray) -> list[str]:
 
 def _name(file: str, page: int) -> str:
     return file if page == 1 else f"{file}#page={page}"
-
-
-def _few(names: Iterable[str]) -> str:
-    names = list(names)
-    more = "" if len(names) <= _SHOWN else f" and {len(names) - _SHOWN} more"
-    return ", ".join(names[:_SHOWN]) + more

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from sktally._words import number
+from sktally.tables._files import name_now
 from sktally.tables._records import Run
 from sktally.tables._sheets import reconciled_by, shown_reconciliation
-from sktally.tables._store import Store
+from sktally.tables._store import Store, with_name
 from sktally.tables._values import disagreements
 
-__all__ = ["store_status", "unread_pages"]
+__all__ = ["store_status"]
 
 _SHOWN = 5  # pages not read
 
@@ -94,7 +95,7 @@ def _of_run(store: Store, run: Run) -> list[str]:
         f"  pages: {read} read, {doubtful} of them doubtful{others}, "
         f"{gone} that could not be opened, {replaced} replaced since, "
         f"{number(copies, 'copy of a page', 'copies of pages')}",
-        *_first(unread_pages(store, run), "not read", "with status rejected or failed"),
+        *_first(_unread_pages(store, run)),
         "  fields of pages read: "
         + (", ".join(f"{n} {status}" for status, n in fields.items()) or "none"),
     ]
@@ -104,41 +105,28 @@ def _of_run(store: Store, run: Run) -> list[str]:
     return lines + _reconciliations(store, run, read)
 
 
-def unread_pages(store: Store, run: Run) -> list[str]:
-    """Say of each page that was not read, and still lies there, why.
-
-    Parameters
-    ----------
-    store : Store
-        An open store.
-    run : Run
-        Of which run.
-
-    Returns
-    -------
-    list of str
-        The name of the page and the reason, by name.
-    """
+def _unread_pages(store: Store, run: Run) -> list[str]:
+    """Say of each page that was not read, and still lies there, why; by name."""
     ask = (
-        "SELECT file, number, message FROM pages WHERE run = ? AND status != 'ok' "
+        f"SELECT {name_now('p')}, number, message FROM pages p "
+        "WHERE run = ? AND status != 'ok' "
         "AND sha256 IN (SELECT sha256 FROM files) UNION ALL "
         "SELECT file, number, message FROM unreadable WHERE run = ? ORDER BY 1, 2"
     )
     return [
-        message if message.startswith(file) else f"{file}: {message}"
-        for file, message in (
-            (str(file), str(message))  # altered stores hold anything
-            for file, _, message in store.ask(ask, run.id, run.id)
-        )
+        with_name(str(file), str(message))  # altered stores hold anything
+        for file, _, message in store.ask(ask, run.id, run.id)
     ]
 
 
-def _first(told: list[str], what: str, where: str) -> list[str]:
-    """Return the first few lines, and where the rest is."""
-    lines = [f"    {what}: {line}" for line in told[:_SHOWN]]
+def _first(told: list[str]) -> list[str]:
+    """Return the first few of what was not read, and where the rest is."""
+    lines = [f"    not read: {line}" for line in told[:_SHOWN]]
     if len(told) > _SHOWN:
-        more = f"{len(told) - _SHOWN:,} more"
-        lines.append(f"    ... and {more}: `sktally export` lists them {where}")
+        lines.append(
+            f"    ... and {len(told) - _SHOWN:,} more: `sktally export` lists them "
+            "with status rejected or failed"
+        )
     return lines
 
 

@@ -16,11 +16,11 @@ from sktally.exceptions import StoreError
 from sktally.tables._base import Base
 from sktally.tables._chain import add_link
 from sktally.tables._circumstances import circumstances, now
-from sktally.tables._files import forget_unreadable, name_of, note_file
+from sktally.tables._files import Noted, forget_unreadable, name_now, note_file
 from sktally.tables._image import printable
 from sktally.tables._records import PageRecord, Run
 
-__all__ = ["Store", "number_or_none"]
+__all__ = ["Store", "number_or_none", "with_name"]
 
 # What a run says of itself, and of which type it is.
 _RUN_CONTENT = {
@@ -143,17 +143,31 @@ class Store(Base):
         found = self.ask(ask, run.id, sha256, number)
         return found[0][0] if found else ""
 
-    def add_pages(self, run: Run, session: int, records: list[PageRecord]) -> None:
+    def message_of(self, run: Run, sha256: str, number: int) -> str:
+        """Return the name of a page of this run and why it was not read."""
+        ask = (
+            f"SELECT {name_now('p')}, message FROM pages p "
+            "WHERE run = ? AND sha256 = ? AND number = ?"
+        )
+        file, message = self.ask(ask, run.id, sha256, number)[0]
+        return with_name(str(file), str(message))
+
+    def add_pages(
+        self, run: Run, session: int, records: list[PageRecord]
+    ) -> list[Noted]:
         """Write pages with their fields; all of them or, if that fails, none.
 
         One that another process has read in the meantime is left as it is.
         """
+        noted = []
         with self.writing():
             for record in records:
-                forget_unreadable(self, run, record.page)
-                note_file(self, record.page, record.sha256, record.state)
+                known = record.sha256, record.state
+                forget_unreadable(self, run, record.page, record.sha256)
+                noted.append(note_file(self, record.page, *known, session))
                 if not self.has_page(run, record.sha256, record.page.number):
                     self._add_page(run, session, record)
+        return noted
 
     def _add_page(self, run: Run, session: int, record: PageRecord) -> None:
         found = record.registration
@@ -166,7 +180,7 @@ class Store(Base):
         made = self.insert(
             "pages",
             *(session, run.id, record.sha256, record.page.number),
-            *(name_of(self, record.page), Path(record.page.file).name, record.status),
+            *(record.page.file, Path(record.page.file).name, record.status),
             printable(record.message),
             number_or_none(quality),
             *placed,
@@ -205,3 +219,8 @@ def number_or_none(value: float | None) -> float | None:
 
 def _bytes(values: np.ndarray) -> bytes:
     return np.ascontiguousarray(values, dtype="<f4").tobytes()
+
+
+def with_name(file: str, message: str) -> str:
+    """Return a message of a file that begins with its name."""
+    return message if message.startswith(file) else f"{file}: {message}"

@@ -10,6 +10,7 @@ from itertools import groupby
 
 import pandas as pd
 
+from sktally.tables._files import name_now
 from sktally.tables._final import who_erred
 from sktally.tables._records import Run
 from sktally.tables._sheets import JOINED, check_sums, shown_reconciliation
@@ -111,8 +112,8 @@ def sums_parts(store: Store, run: Run | None = None) -> Iterator[pd.DataFrame]:
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
     # the plus keeps SQLite to the range of ids
     ask = (
-        "SELECT p.file, p.number, p.sha256, f.field, f.count, r.holds "
-        f"FROM pages p JOIN fields f ON f.page = p.id {JOINED} "
+        f"SELECT {name_now('p')} AS file, p.number, p.sha256, f.field, f.count, "
+        f"r.holds FROM pages p JOIN fields f ON f.page = p.id {JOINED} "
         "WHERE +p.run = ? AND p.id > ? AND p.id <= ? AND p.status = 'ok' "
         "AND p.sha256 IN (SELECT sha256 FROM files) ORDER BY p.id, f.place"
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from sktally.tables._files import name_now
 from sktally.tables._final import Edit, final_count, settled
 from sktally.tables._records import Run
 from sktally.tables._sheets import JOINED, shown_reconciliation
@@ -194,7 +195,8 @@ def _read(
     image = f"WHERE sha256 IN (SELECT sha256 FROM pages p WHERE {some})"
     edits = edits_of(store, image, run.id, last, until)
     ask = (
-        "SELECT p.file, p.number, f.field, f.boxes, f.count, r.count AS reconciled, "
+        f"SELECT {name_now('p')} AS file, p.number, f.field, f.boxes, f.count, "
+        "r.count AS reconciled, "
         "MIN(r.holds) OVER (PARTITION BY p.id) AS holds, f.confidence, "
         "r.proba AS reconciled_proba, p.tally_quality, f.status, f.message, p.sha256 "
         f"FROM pages p JOIN fields f ON f.page = p.id {JOINED} WHERE {some} "
@@ -251,7 +253,8 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
     run = run or store.run()
     found = []
     ask = (
-        "SELECT p.file, f.count FROM pages p JOIN fields f ON f.page = p.id "
+        f"SELECT {name_now('p')} AS file, f.count "
+        "FROM pages p JOIN fields f ON f.page = p.id "
         "WHERE p.run = ? AND p.sha256 = ? AND p.number = ? AND f.field = ?"
     )
     for (sha256, number, name), edits in edits_of(store).items():

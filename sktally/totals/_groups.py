@@ -16,7 +16,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from sktally.exceptions import TallyError, TallyWarning
-from sktally.tables._stations import match_stations, read_stations
+from sktally.tables._station_list import read_stations
+from sktally.tables._stations import match_stations
 
 __all__ = ["Grouped", "group_sheets", "named", "warn"]
 

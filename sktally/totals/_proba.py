@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from sktally.exceptions import StoreError
 from sktally.tables import Run, Store
+from sktally.tables._files import name_now
 from sktally.tables._origin import form_of
 from sktally.tables._schema import explained
 from sktally.tables._values import edits_of
@@ -102,7 +103,7 @@ def store_proba(
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
     some = "+run = ? AND id > ? AND id <= ?"  # the plus keeps SQLite to the ids
     ask = (
-        "SELECT p.id, p.file, p.number, p.sha256, f.field, f.proba "
+        f"SELECT p.id, {name_now('p')}, p.number, p.sha256, f.field, f.proba "
         f"FROM pages p JOIN fields f ON f.page = p.id WHERE {some} "
         + ("" if replaced else "AND p.sha256 IN (SELECT sha256 FROM files) ")
         + "ORDER BY p.id, f.place"

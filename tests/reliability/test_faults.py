@@ -212,8 +212,8 @@ HOLD = """
 import sqlite3, sys, time
 base = sqlite3.connect(sys.argv[1], isolation_level=None)
 base.execute("BEGIN IMMEDIATE")
-told = (1, sys.argv[1].encode(), "held", 1, "", "")
-base.execute("INSERT INTO unreadable VALUES (?, ?, ?, ?, ?, ?)", told)
+told = (1, sys.argv[1].encode(), "held", 1, "", "", "")
+base.execute("INSERT INTO unreadable VALUES (?, ?, ?, ?, ?, ?, ?)", told)
 print("held", flush=True)
 time.sleep(float(sys.argv[2]))
 base.execute("COMMIT")

@@ -1,12 +1,13 @@
 """A store that version 1 wrote is a store."""
 
+import json
 import shutil
 import sqlite3
 from pathlib import Path
 
 import pytest
 
-from sktally import StoreError
+from sktally import StoreError, read_to_store
 from sktally.tables import (
     Store,
     _schema,
@@ -15,6 +16,7 @@ from sktally.tables import (
     store_table,
     verify,
 )
+from sktally.tables._origin import identify
 
 STORE_1 = Path(__file__).parents[1] / "data" / "store_1.sqlite"
 # as `make_store_1.py` printed it
@@ -73,3 +75,29 @@ def test_one_that_cannot_be_written(path, monkeypatch):
     with pytest.raises(StoreError, match="version 1, to be .* copy it to where"):
         Store(path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["as given", "in full"])
+def test_files_that_were_not_read_are_listed_until_they_are(
+    path, reader, scans, monkeypatch, name
+):
+    key, content = identify(reader, None)
+    base = sqlite3.connect(path)
+    base.execute("INSERT INTO runs VALUES (7, ?, ?)", (key, json.dumps(content)))
+    for file in ("station_0.png", "elsewhere.png"):
+        row = (7, file, 1, f"{file}: torn", "2026-01-01T00:00:00Z")
+        base.execute("INSERT INTO unreadable VALUES (?, ?, ?, ?, ?)", row)
+    base.commit()
+    base.close()
+    with Store(path) as store:
+        lost = store_table(store, store.run(7))
+        assert lost["file"].unique().tolist() == ["elsewhere.png", "station_0.png"]
+    monkeypatch.chdir(scans[0].parent)
+    read = scans[0].name if name == "as given" else scans[0]
+    told = read_to_store(reader, [read], path, drop_gone=True)
+    assert told.read == 1
+    with Store(path) as store:
+        table = store_table(store, store.run(7))
+    lost = table[table["sha256"].isna()]["file"].unique().tolist()
+    # in which folder that was, such a store does not say
+    assert lost == ["elsewhere.png", "station_0.png"][: 1 if name == "as given" else 2]

@@ -174,9 +174,27 @@ def test_a_copy_that_sorts_first_in_a_store(made, tmp_path):
     assert len(plan.pages) == 1
 
 
-def test_zeros_in_front_are_kept(tmp_path):
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [
+        ("007,12", ["007", "12"]),
+        (" 01 ,1", ["01", "1"]),
+        ("1E5,12", ["1E5", "12"]),
+        ("+01,12", ["+01", "12"]),
+        ("NA,N", ["NA", "N"]),
+        ("310,95", [310, 95]),
+        (" 310 ,0", [310, 0]),
+        ("310,NA", [310, None]),
+        ("310,", [310, None]),
+        ("-1,0.5", [-1.0, 0.5]),
+        (",", [None, None]),
+    ],
+)
+def test_codes_stay_text_and_numbers_are_numbers(tmp_path, column, found):
     listed = tmp_path / "stations.csv"
-    listed.write_text("station,district,voters,note\n0,007,310,\n1,012,95,x\n")
-    joined, _ = join_stations(table("0.jpg"), listed)
-    assert joined["district"].tolist() == ["007"] * 2
-    assert joined["voters"].tolist() == [310] * 2
+    one, two = column.split(",")
+    listed.write_text(f"station,column\nNA,{one}\n001,{two}\n")
+    joined, _ = join_stations(table("NA.jpg", "001.jpg"), listed)
+    values = joined["column"].tolist()[::2]
+    assert [None if pd.isna(value) else value for value in values] == found
+    assert joined["station"].tolist()[::2] == ["NA", "001"]
