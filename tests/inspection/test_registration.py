@@ -16,7 +16,7 @@ PAGE = np.full((1100, 850), 200, np.uint8)
 
 def found_off(dx, dy, homography=None):
     """Return a registration of which one field and one anchor lie off."""
-    quads = form_quads(FORM)
+    quads = form_quads(FORM).copy()
     quads[1] += (dx, dy)
     hits = [AnchorHit(a.name, 0.9, True, a.center) for a in FORM.anchors]
     x, y = hits[0].page_xy
