@@ -14,6 +14,7 @@ from PIL import Image
 
 from sktally import load_form, make_tally_pages
 from sktally.cli import main
+from sktally.cli._common import explain
 
 
 def run(*arguments):
@@ -445,3 +446,15 @@ def test_a_full_disk_behind_the_screen_is_told(scans, tmp_path):
         assert done.returncode == 2
         assert "cannot go on: No space left on device; is the disk full" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_what_the_system_refuses_is_told_with_its_name(tmp_path, capsys):
+    @explain
+    def verb():
+        (tmp_path / "gone.csv").read_text()
+
+    with pytest.raises(SystemExit) as ended:
+        verb()
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert f"cannot go on: {tmp_path}/gone.csv: No such file or directory; is" in told

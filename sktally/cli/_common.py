@@ -105,7 +105,11 @@ def explain(command: Callable) -> Callable:
                 raise
             except OSError as error:
                 reason = error.strerror or str(error)
-                say(f"cannot go on: {reason}; is the disk full, or the output closed?")
+                advice = "is the disk full, or the output closed?"
+                if error.filename is not None:
+                    reason = f"{error.filename}: {reason}"
+                    advice = "is the name right, and may you read and write there?"
+                say(f"cannot go on: {reason}; {advice}")
                 sys.exit(USAGE)
 
     return run

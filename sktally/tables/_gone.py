@@ -55,6 +55,9 @@ def forget_gone(
                 known, place = lost.pop(path), places[path]
                 if place:
                     _repath(store, "files", path, place)
+                    # so that its name is noted when it is read where it lies
+                    change = "UPDATE files SET mtime_ns = -1 WHERE path = ?"
+                    store.base.execute(change, (place,))
                     lost[place] = known
                 else:
                     forgotten[path] = known

@@ -378,3 +378,17 @@ def test_pages_of_a_file_that_was_damaged(reader, made, folders):
     first.save(scan, save_all=True, append_images=others[:1])
     read_to_store(reader, list_pages(scan), path)
     assert statuses() == {1: "ok", 2: "ok"}
+
+
+def test_names_of_a_folder_that_was_moved_are_those_of_today(reader, folders, tmp_path):
+    old, _, path = folders
+    read(reader, old, path)
+    new = tmp_path / "new"
+    old.rename(new)
+    names = sorted(new.iterdir())
+    for some in (names[:2], names):
+        told = read_to_store(reader, some, path)
+        assert (told.read, told.before, told.copies) == (0, len(some), 0)
+        assert told.gone == told.replaced == []
+    found = store_table(path)["file"].unique().tolist()
+    assert sorted(found) == [str(name) for name in names]
