@@ -6,6 +6,8 @@ that one call of a filter or of the labelling serves a whole page.
 
 from __future__ import annotations
 
+from math import ceil
+
 import cv2
 import numpy as np
 
@@ -119,9 +121,8 @@ def clean_cells(
     if remove_dots:
         # Ink much darker than the frame is pen: those cells need no second look.
         doubtful = (printed == 0) | (level < _SURELY_PEN * printed)
-        doubtful &= level >= floor  # the others have no ink
-        if doubtful.any():  # OpenCV crashes on labelling an image without rows
-            mask[doubtful] &= ~_dotted(dark[doubtful], level[doubtful])[:, None, None]
+        doubtful = np.flatnonzero(doubtful & (level >= floor))  # others have no ink
+        mask[doubtful[_dotted(dark[doubtful], level[doubtful])]] = False
     pieces = Pieces(dark, mask)
     keep = pieces.substantial()
     if beyond is not None:
@@ -167,9 +168,25 @@ def _dotted(dark: np.ndarray, level: np.ndarray) -> np.ndarray:
     to the very shape of an 8.
     """
     half = np.maximum(0.5 * level, 1).astype(np.uint8)
-    pieces = Pieces(dark, dark > half[:, None, None])
-    dots = np.bincount(pieces.cell, minlength=len(dark))
-    return (pieces.longest() < SPECK * min(dark.shape[1:])) & (dots >= _DOTS)
+    ink, longest = dark > half[:, None, None], SPECK * min(dark.shape[1:])
+    # Most digits have an upright stroke that is longer, which is quick to see.
+    dotted = ~_upright(ink, ceil(longest))
+    if dotted.any():  # OpenCV crashes on labelling an image without rows
+        pieces = Pieces(dark[dotted], ink[dotted])
+        dots = np.bincount(pieces.cell, minlength=len(pieces.dark))
+        dotted[dotted] = (pieces.longest() < longest) & (dots >= _DOTS)
+    return dotted
+
+
+def _upright(ink: np.ndarray, length: int) -> np.ndarray:
+    """Return which cells have so many pixels of ink one below the other."""
+    n, height, width = ink.shape
+    run, so_far = ink.reshape(n, height * width), 1
+    while so_far < length:
+        step = min(so_far, length - so_far)
+        run = run[:, step * width :] & run[:, : -step * width]
+        so_far += step
+    return np.asarray(run.any(axis=1))
 
 
 def _ink_levels(dark: np.ndarray) -> np.ndarray:

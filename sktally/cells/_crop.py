@@ -34,6 +34,10 @@ _MESSAGES_SHOWN = 3
 # Pixels of a reduced page along a cell pixel: registration sees finer than cells show.
 # With less than the second, the form fills less of the page than expected.
 _STEP, _LEAST_STEP = 1.5, 1.35
+# Pixels of pages that are opened before the first of them is looked at.
+_AT_ONCE = 8_000_000
+# What costs the page it is raised for, and no other.
+_ONE_PAGE = (TallyError, cv2.error, MemoryError)
 
 
 class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
@@ -87,7 +91,7 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
 
     Fields with fewer places than the longest are padded on the left with absent
     cells. A cell that exists is never 0 everywhere: a black one comes out as 1.
-    Memory holds one page a thread and all cells.
+    Memory holds one page a thread, or a few small ones, and all cells.
 
     Examples
     --------
@@ -214,13 +218,14 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
             shape = (*cells.shape[:3], DIGITS)
             bubbles = np.full(shape, 1 / DIGITS, dtype=np.float32)
         said = [None] * len(pages) if bubbles is None else bubbles
-        calls = zip(pages, names, cells, said, strict=True)
+        calls = list(zip(pages, names, cells, said, strict=True))
         if effective_n_jobs(self.n_jobs) == 1:
-            reports = [self._crop_one(*call) for call in calls]
+            reports = self._crop_some(calls)
         else:
             # threads fill one array, whatever backend joblib is told to use
             parallel = Parallel(n_jobs=self.n_jobs, require="sharedmem")
-            reports = parallel(delayed(self._crop_one)(*call) for call in calls)
+            each = parallel(delayed(self._crop_some)([call]) for call in calls)
+            reports = [report for some in each for report in some]
         return with_bubbles(cells, bubbles), reports
 
     def _check_params(self) -> None:
@@ -235,17 +240,37 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
                     "one thread"
                 )
 
+    def _crop_some(self, calls: list[tuple]) -> list[PageReport]:
+        """Fill the cells and the bubbles of some pages and report on each.
+
+        Small pages are opened a few at a time: a decoder runs through the caches of the
+        processor, and what comes after it is slow at first.
+        """
+        reports, opened = [], []
+        for i, (page, name, *_) in enumerate(calls):
+            opened.append(self._opened(page, name))
+            held = [one[0].size for one in opened if isinstance(one, tuple)]
+            if sum(held) > _AT_ONCE or i == len(calls) - 1:
+                first = i + 1 - len(opened)
+                some = zip(calls[first : i + 1], opened, strict=True)
+                reports += [self._crop_one(*call, one) for call, one in some]
+                opened.clear()
+        return reports
+
     def _crop_one(
         self,
         page: str | PathLike | np.ndarray,
         name: str,
         out: np.ndarray,
         bubbles: np.ndarray | None,
+        opened: tuple[np.ndarray, int] | Exception,
     ) -> PageReport:
         """Fill the cells `out` and the `bubbles` of one page and report on it."""
         status = "failed"
         try:
-            image, factor = self._open(page, name)
+            if isinstance(opened, Exception):
+                raise opened
+            image, factor = opened
             status = "rejected"
             small = self._found_small(image) if factor > 1 else None
             if factor > 1 and small is None:
@@ -259,7 +284,7 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
                 bubbles[...] = read_bubbles(image, self.form_, *where)
         except FormError:
             raise  # the form is at fault, not this page: all others would fail too
-        except (TallyError, cv2.error, MemoryError) as error:
+        except _ONE_PAGE as error:
             # The last two are no expected end, but they too cost this page only.
             # With more memory the page may be read: nobody shall take it for one of
             # another form.
@@ -275,6 +300,15 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
                 raise kind(message) from error
             return PageReport(name, status, message, error=error)
         return PageReport(name, "ok", registration=found.enlarged(factor))
+
+    def _opened(
+        self, page: str | PathLike | np.ndarray, name: str
+    ) -> tuple[np.ndarray, int] | Exception:
+        """Return what `_open` does, or what keeps the page from being read."""
+        try:
+            return self._open(page, name)
+        except _ONE_PAGE as error:
+            return error
 
     def _open(
         self, page: str | PathLike | np.ndarray, name: str

@@ -27,7 +27,7 @@ _LAYOUTS = (
 _FULL_SCALES = (1.0, 16.0, 255.0)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 # Cells worked on at a time, at most: bounds memory, and the sides of the stacked image.
-_CHUNK = 256
+_CHUNK = 600
 
 
 class CellNormalizer(ImageOutputMixin, TransformerMixin, BaseEstimator):

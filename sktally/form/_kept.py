@@ -11,6 +11,11 @@ from sktally.form._form import TallyForm
 
 __all__ = ["kept"]
 
+# Answers to so many questions about one form: some ask by the size of a page, of which
+# there may be as many as pages.
+_MOST = 64
+_UNKNOWN: Any = object()
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -33,8 +38,12 @@ def kept(
             known = weakref.ref(form, lambda _: made.pop(key, None)), {}
             made[key] = known
         asked = (args, *kwargs.items())
-        if asked not in known[1]:
-            known[1][asked] = make(form, *args, **kwargs)
-        return known[1][asked]
+        answer = known[1].get(asked, _UNKNOWN)  # another thread may clear it
+        if answer is _UNKNOWN:
+            answer = make(form, *args, **kwargs)
+            if len(known[1]) >= _MOST:
+                known[1].clear()
+            known[1][asked] = answer
+        return answer
 
     return get

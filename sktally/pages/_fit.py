@@ -6,8 +6,11 @@ out: homographies from form units to page pixels, with the marks that agree.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
+from math import cos, radians, sqrt
 
 import cv2
 import numpy as np
@@ -54,17 +57,22 @@ class Guess:
 
 def fit_affine(form_xy: np.ndarray, page_xy: np.ndarray) -> np.ndarray:
     """Return the least-squares affine map of three or more points, 3 x 3."""
-    design = np.ones((len(form_xy), 3))
-    design[:, :2] = form_xy
-    # On so few numbers OpenCV takes a quarter of NumPy's time.
-    _, solution = cv2.solve(design, page_xy, flags=cv2.DECOMP_SVD)
     matrix = np.eye(3)
-    matrix[:2] = solution.T
+    matrix[:2] = (_affine_solver(np.asarray(form_xy, float).tobytes()) @ page_xy).T
     return matrix
 
 
-def _spread_out(points: np.ndarray) -> bool:
+@lru_cache(maxsize=256)
+def _affine_solver(form_xy: bytes) -> np.ndarray:
+    """Return what `fit_affine` multiplies by: of one form the points seldom change."""
+    points = np.frombuffer(form_xy).reshape(-1, 2)
+    return np.linalg.pinv(np.column_stack([points, np.ones(len(points))]), _LINE)
+
+
+@lru_cache(maxsize=256)
+def _spread_out(form_xy: bytes) -> bool:
     """Return whether points do not all lie on one line."""
+    points = np.frombuffer(form_xy).reshape(-1, 2)
     widths, *_ = cv2.SVDecomp(points - points[0], flags=cv2.SVD_NO_UV)
     return bool(widths[1, 0] > _LINE * widths[0, 0])
 
@@ -98,20 +106,24 @@ def _triples(form_xy: np.ndarray, usable: np.ndarray, most: int) -> list[tuple]:
     return [t for area, t in found[:most] if area > 0.1 * found[0][0]]
 
 
-def _near(linear: np.ndarray, limits: tuple[float, float, float, float]) -> np.ndarray:
-    """Return which linear parts, relative to the expected one, are near identity."""
+def _near(
+    linear: Sequence, limits: tuple[float, float, float, float]
+) -> np.ndarray | bool:
+    """Return which linear parts, relative to the expected one, are near identity.
+
+    Each of the four entries of `linear` is a number or an array of numbers.
+    """
     smallest, largest, ratio, angle = limits
-    (a, b), (c, d) = linear.transpose(1, 2, 0)
+    (a, b), (c, d) = linear
     # In the complex plane: a turn with a scale, and a reflection with another. The
     # singular values are the sum and the difference of these scales.
-    turned = (a + d) + 1j * (c - b)
-    turn, flip = np.abs(turned) / 2, np.hypot(a - d, b + c) / 2
+    turn, flip = abs((a + d) + 1j * (c - b)) / 2, abs((a - d) + 1j * (b + c)) / 2
     long, short = turn + flip, turn - flip  # which is below 0 for mirror images
-    return np.asarray(
+    return (
         (short > smallest)
         & (long < largest)
         & (long < ratio * short)
-        & (turned.real > 2 * np.cos(np.radians(angle)) * turn)
+        & (a + d > 2 * cos(radians(angle)) * turn)
     )
 
 
@@ -160,7 +172,7 @@ def guess_affine(
         return []
     matrices = _all_maps(form_xy, np.array(triples), places, scores > 0)
     relative = matrices[:, :, :2] @ np.linalg.inv(expected[:2, :2])
-    matrices = matrices[_near(relative, limits)]
+    matrices = matrices[_near(relative.transpose(1, 2, 0), limits)]
     if not len(matrices):
         return []
     predicted = np.einsum("hij,nj->hni", matrices[:, :, :2], form_xy)
@@ -203,9 +215,9 @@ def guess_at_once(
         return None
     places = np.array([xy[0] for xy, _ in candidates])
     matrix = fit_affine(form_xy, places)
-    relative = matrix[None, :2, :2] @ cv2.invert(expected[:2, :2])[1]
-    off = np.abs(apply_homography(matrix, form_xy) - places).max()
-    if off > _CLOSE * tolerance or not _near(relative, limits).all():
+    relative = matrix[:2, :2] @ cv2.invert(expected[:2, :2])[1]
+    off = np.abs(form_xy @ matrix[:2, :2].T + matrix[:2, 2] - places).max()
+    if off > _CLOSE * tolerance or not _near(relative.tolist(), limits):
         return None
     support = sum(float(scores[0]) for _, scores in candidates)
     return Guess(matrix, support, np.zeros(len(form_xy), int))
@@ -245,7 +257,7 @@ def fit_marks(
     """
     n = len(form_xy)
     everything = np.ones(n, bool)
-    if n < 3 or not _spread_out(form_xy):
+    if n < 3 or not _spread_out(form_xy.tobytes()):
         return []
     if n == 3:
         return [(fit_affine(form_xy, page_xy), everything)]
@@ -263,7 +275,7 @@ def fit_marks(
         return fits
     for leave in range(n):
         used = np.arange(n) != leave
-        if _spread_out(form_xy[used]):
+        if _spread_out(form_xy[used].tobytes()):
             fits += fit_marks(form_xy[used], page_xy[used], tolerance=np.inf)[:1]
             fits[-1] = (fits[-1][0], used)
     return fits
@@ -286,8 +298,13 @@ def fit_residual(form_xy: np.ndarray, page_xy: np.ndarray, matrix: np.ndarray) -
         linear = (u @ v) * sizes
         shift = page_xy.mean(axis=0) - linear @ form_xy.mean(axis=0)
         matrix = np.vstack([np.column_stack([linear, shift]), [0.0, 0.0, 1.0]])
-    back = apply_homography(cv2.invert(matrix)[1], page_xy)
-    return float(np.sqrt(np.mean(np.sum((back - form_xy) ** 2, axis=1))))
+    return _misfit(form_xy, page_xy, matrix)
+
+
+def _misfit(form_xy: np.ndarray, page_xy: np.ndarray, matrix: np.ndarray) -> float:
+    """Return the root mean square misfit of points in form units."""
+    off = (apply_homography(cv2.invert(matrix)[1], page_xy) - form_xy).ravel()
+    return sqrt(off @ off / len(form_xy))
 
 
 def joint_residual(form_xy: np.ndarray, page_xy: np.ndarray) -> float:
@@ -295,11 +312,30 @@ def joint_residual(form_xy: np.ndarray, page_xy: np.ndarray) -> float:
 
     That of the projective map which suits all of them best; NaN where there is none.
     """
-    matrix = _fit_projective(form_xy, page_xy)
-    if matrix is None:
+    scale, form_xy = _scaled(form_xy)
+    _, page_xy = _scaled(page_xy)
+    # Linear in the eight numbers of the map, which is exact on flat paper and, on
+    # points so scaled, as good as any where the page is held at an angle.
+    n = len(form_xy)
+    design, (u, v) = np.zeros((2, n, 8)), page_xy.T
+    design[0, :, :2] = design[1, :, 3:5] = form_xy
+    design[0, :, 2] = design[1, :, 5] = 1
+    design[0, :, 6:] = -u[:, None] * form_xy
+    design[1, :, 6:] = -v[:, None] * form_xy
+    wanted = np.concatenate([u, v])[:, None]
+    how = cv2.DECOMP_CHOLESKY | cv2.DECOMP_NORMAL
+    solved, numbers = cv2.solve(design.reshape(-1, 8), wanted, flags=how)
+    if not solved:
         return float("nan")
-    off = apply_homography(cv2.invert(matrix)[1], page_xy) - form_xy
-    return float(np.sqrt(np.mean(np.sum(off * off, axis=1))))
+    matrix = np.append(numbers, 1.0).reshape(3, 3)
+    return _misfit(form_xy, page_xy, matrix) / scale
+
+
+def _scaled(points: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return by what to scale points, and them scaled: -1 to 1 about their middle."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    scale = 2 / max(float((high - low).max()), 1e-9)
+    return scale, (points - (low + high) / 2) * scale
 
 
 def is_plausible(matrix: np.ndarray, width: float, height: float) -> bool:

@@ -15,11 +15,12 @@ from sktally.form import TallyForm
 from sktally.pages._anchors import match_marks
 from sktally.pages._attempt import Attempt, is_sure
 from sktally.pages._fit import Guess, fit_marks, fit_residual, is_plausible, jacobian
-from sktally.pages._marks import form_marks
+from sktally.pages._marks import form_marks, mark_places
 from sktally.pages._print import PageEvidence
 from sktally.pages._registration import apply_homography
 from sktally.pages._search import (
     CANDIDATE,
+    NEAR,
     PLANS,
     Found,
     Plan,
@@ -62,7 +63,7 @@ class _Locator:
     def __init__(self, page: Views, form: TallyForm, min_score: float) -> None:
         self.form = form
         self.marks = form_marks(form)
-        self.form_xy = np.array([mark.xy for mark in self.marks], float)
+        self.form_xy = mark_places(form)
         self.owners = np.array([mark.anchor for mark in self.marks])
         self.min_score = min_score
         self.long = max(form.page.width, form.page.height)
@@ -79,11 +80,30 @@ class _Locator:
         """Return the page at search scale; maps lead to pixels of the fine view."""
         return self.views.reduced(min(self.resolve / zoom, 1200.0))
 
+    def _search(self, turn: int, plan: Plan) -> Found:
+        """Search the page for the marks; maps lead to pixels of the fine view."""
+        view = self._coarse(plan.zoom or 1.0)
+        found = search_page(view.image, self.form, turn, plan)
+        return replace(found, back=view.to_page @ found.back)
+
+    def beyond_doubt(self, turn: int) -> Attempt | None:
+        """Return how the form lies if all marks are sound, and near, and so is print.
+
+        Who looks further finds the same on such pages, and takes longer.
+        """
+        found = self._search(turn, NEAR)
+        guess = next(found.guesses, None)
+        if guess is None or guess.chosen.min() < 0:
+            return None
+        settled = self._settle(guess, found, turn)
+        sound = settled.used.all() and settled.scores.min() >= _STRONG
+        if sound and is_sure(settled) and self.is_oriented(settled):
+            return settled
+        return None
+
     def attempts(self, turn: int, plan: Plan) -> list[Attempt]:
         """Return ways the form may lie, for one turn of the page."""
-        view = self._coarse(plan.zoom or 1.0)
-        found = search_page(view.image, self.form, self.marks, turn, plan)
-        found = replace(found, back=view.to_page @ found.back)
+        found = self._search(turn, plan)
         attempts = []
         for guess in found.guesses:
             settled = self._settle(guess, found, turn)
@@ -158,12 +178,13 @@ class _Locator:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Match marks near places on the fine view; the map says how they stand."""
         local = jacobian(matrix, self.form_xy[which])
+        cross = local[:, 0, 0] * local[:, 1, 1] - local[:, 0, 1] * local[:, 1, 0]
         return match_marks(
             self.fine.image,
             [self.marks[i] for i in which.tolist()],
             xy=at,
             jacobians=local,
-            scales=np.sqrt(np.abs(np.linalg.det(local))).tolist(),
+            scales=np.sqrt(np.abs(cross)).tolist(),
             radius=radius,
         )
 
@@ -278,8 +299,9 @@ def locate_form(
 ) -> list[Attempt]:
     """Return ways the form may lie on a page, the best first.
 
-    First each mark is sought in its window, in the turns that suit the page's
-    shape, then in the others, then at other scales, then all over the page.
+    First each mark is sought near its place, then all over its window, in the turns
+    that suit the page's shape, then in the others, then at other scales, then all over
+    the page.
 
     Parameters
     ----------
@@ -296,9 +318,13 @@ def locate_form(
     """
     views = as_views(page)
     locator = _Locator(views, form, min_score)
+    turns = likely_turns(form, views.page.shape)
+    first = locator.beyond_doubt(turns[0][0])
+    if first is not None:
+        return locator.finish([first])
     attempts: list[Attempt] = []
     for plan in PLANS:
-        for pair in likely_turns(form, views.page.shape):
+        for pair in turns:
             for turn in pair:
                 attempts += locator.attempts(turn, plan)
                 if is_sure(attempts[-1]) and locator.is_oriented(attempts[-1]):

@@ -17,7 +17,7 @@ from sktally.exceptions import FormError
 from sktally.form import Anchor, TallyForm
 from sktally.form._kept import kept
 
-__all__ = ["NOISE_LEVEL", "DrawnMark", "Mark", "draw_mark", "form_marks"]
+__all__ = ["NOISE_LEVEL", "DrawnMark", "Mark", "draw_mark", "form_marks", "mark_places"]
 
 # Grey levels of contrast that count as nothing: keeps paper grain and JPEG noise,
 # whose correlation with any pattern can be high, from looking like a mark.
@@ -168,6 +168,14 @@ def form_marks(form: TallyForm) -> list[Mark]:
         If the image of a patch cannot be read.
     """
     return [mark for i in range(len(form.anchors)) for mark in _anchor_marks(form, i)]
+
+
+@kept
+def mark_places(form: TallyForm) -> np.ndarray:
+    """Return where the marks of a form are, in form units, ``(n_marks, 2)``."""
+    places = np.array([mark.xy for mark in form_marks(form)], float)
+    places.flags.writeable = False
+    return places
 
 
 def _coverage(low: float, high: float, start: int, length: int) -> np.ndarray:

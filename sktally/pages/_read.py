@@ -180,15 +180,17 @@ def _read(
     """Return one page of a file and the factor by which it is reduced."""
     path, number = split_name(source)
     name = str(path) if number is None else f"{path}#page={number}"
-    kind = _kind_of(path, name)
+    kind, n_bytes = _kind_of(path, name)
     index = _page_index(path, kind, number)
     if kind == "pdf":
         return _pdf.read_pdf(path, name, page=index, dpi=dpi, **limits), 1
     with _access(name):
         if kind in _WHOLE_IN_MEMORY:
-            _check_bytes(path, name)
+            _check_bytes(n_bytes, name)
         if kind == "jpeg":
-            return read_jpeg(path.read_bytes(), name, long_side=long_side, **limits)
+            with path.open("rb", buffering=0) as stream:
+                data = stream.readall()
+            return read_jpeg(data, name, long_side=long_side, **limits)
         return read_raster(path, kind, name, page=index, **limits), 1
 
 
@@ -214,7 +216,7 @@ def split_name(source: str | os.PathLike[str]) -> tuple[Path, int | None]:
 def count_pages(path: Path) -> int:
     """Count the pages of one file; 1 for kinds that hold one picture."""
     name = str(path)
-    return _count(path, _kind_of(path, name), name)
+    return _count(path, _kind_of(path, name)[0], name)
 
 
 def _count(path: Path, kind: str, name: str) -> int:
@@ -251,10 +253,11 @@ def _access(name: str) -> Iterator[None]:
         ) from error
 
 
-def _kind_of(path: Path, name: str) -> str:
-    """Tell the kind of an existing file by its first bytes."""
+def _kind_of(path: Path, name: str) -> tuple[str, int]:
+    """Tell the kind of an existing file by its first bytes, and how many it has."""
     with _access(name):
-        mode = path.stat().st_mode
+        status = path.stat()
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise PageReadError(
                 f"{name}: expected a file, got a folder; list its pages with list_pages"
@@ -265,7 +268,7 @@ def _kind_of(path: Path, name: str) -> str:
                 f"{name}: expected a regular file, got a pipe, socket or device; copy "
                 "the page to a file first"
             )
-        with path.open("rb") as stream:
+        with path.open("rb", buffering=0) as stream:
             head = stream.read(HEAD_BYTES)
     if not head:
         raise PageReadError(
@@ -278,7 +281,7 @@ def _kind_of(path: Path, name: str) -> str:
             f"{name}: expected JPEG, PNG, TIFF, BMP, WebP or PDF, got {_guess(head)}; "
             "convert it to one of these"
         )
-    return kind
+    return kind, status.st_size
 
 
 def _guess(head: bytes) -> str:
@@ -298,9 +301,8 @@ def _guess(head: bytes) -> str:
         return f"a file that begins with the bytes {head[:8].hex(' ')}"
 
 
-def _check_bytes(path: Path, name: str) -> None:
+def _check_bytes(n_bytes: int, name: str) -> None:
     """Raise for a file that would fill the memory before anything is decoded."""
-    n_bytes = path.stat().st_size
     if n_bytes > _MAX_BYTES:
         raise PageReadError(
             f"{name}: expected a picture of at most {_MAX_BYTES / 2**20:.0f} MiB, got "

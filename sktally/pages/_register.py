@@ -22,7 +22,7 @@ from sktally.pages._attempt import Attempt
 from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
 from sktally.pages._fit import joint_residual
 from sktally.pages._locate import locate_form
-from sktally.pages._marks import form_marks
+from sktally.pages._marks import mark_places
 from sktally.pages._reference import like_shifts, register_by_reference
 from sktally.pages._registration import (
     MISFIT,
@@ -182,16 +182,16 @@ def _residual(
 @kept
 def _marks_and_boxes(form: TallyForm) -> np.ndarray:
     """Return where marks are, and the middle of the last box of each field."""
-    marks = np.array([mark.xy for mark in form_marks(form)])
-    return np.concatenate([marks, form_quads(form)[:, -1].mean(axis=1)])
+    return np.concatenate([mark_places(form), form_quads(form)[:, -1].mean(axis=1)])
 
 
 def _hits(form: TallyForm, attempt: Attempt) -> tuple[AnchorHit, ...]:
-    # An anchor may have several marks: the mean of each.
     known = np.column_stack([attempt.xy, attempt.scores, attempt.used])
-    means = np.zeros((len(form.anchors), known.shape[1]))
-    np.add.at(means, attempt.owners, known)
-    means /= np.bincount(attempt.owners)[:, None]
+    means = known
+    if len(known) > len(form.anchors):  # an anchor has several marks: the mean of each
+        means = np.zeros((len(form.anchors), known.shape[1]))
+        np.add.at(means, attempt.owners, known)
+        means /= np.bincount(attempt.owners)[:, None]
     hits = zip(form.anchors, means.tolist(), strict=True)
     return tuple(
         AnchorHit(anchor.name, min(max(score, 0.0), 1.0), used > 0.5, (x, y))
@@ -271,8 +271,8 @@ def _check_boxes(
     slack = 0.1 * np.hypot(across[..., 0], across[..., 1])
     beyond = np.maximum(-quads, quads - np.array([width, height])).max(axis=(2, 3))
     outside = beyond > slack
-    lost = np.flatnonzero(outside.any(axis=1))
-    if lost.size:
+    if outside.any():
+        lost = np.flatnonzero(outside.any(axis=1)).tolist()
         names = ", ".join(repr(form.fields[i].name) for i in lost[:6])
         raise RegistrationError(
             f"the page is cut off: boxes of field {names} lie outside the "

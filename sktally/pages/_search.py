@@ -8,18 +8,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 
 from sktally.form import TallyForm
+from sktally.form._kept import kept
 from sktally.pages._anchors import find_marks
 from sktally.pages._fit import Guess, guess_affine, guess_at_once
-from sktally.pages._marks import DrawnMark, Mark, draw_mark
+from sktally.pages._marks import (
+    DrawnMark,
+    Mark,
+    draw_mark,
+    form_marks,
+    mark_places,
+)
 from sktally.pages._registration import apply_homography, turn_page
 
-__all__ = ["CANDIDATE", "PLANS", "Found", "Plan", "likely_turns", "search_page"]
+__all__ = ["CANDIDATE", "NEAR", "PLANS", "Found", "Plan", "likely_turns", "search_page"]
 
 # A candidate must correlate at least so well; matching in an upright window at a
 # finer scale then decides.
@@ -35,6 +42,8 @@ _AGREE_LOOSELY = 0.12
 # Pixels of the arms of a corner that are used: short arms stand skew.
 _ARM = 14.0
 
+_Window: TypeAlias = tuple[float, float, float, float]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -49,13 +58,18 @@ class Plan:
     zoom : float or None
         Size of the form relative to the image when it is sought all over it; None
         to search each mark in its own window only.
+    reach : float
+        Share of its window in which a mark is sought.
     """
 
     scales: tuple[float, ...]
     angle: float = 0.0
     zoom: float | None = None
+    reach: float = 1.0
 
 
+# Where most marks of scans lie; what is found there must be beyond doubt.
+NEAR = Plan((1.0,), reach=0.35)
 # Cheapest first: most scans need the first alone.
 PLANS = (
     Plan((1.0,)),
@@ -95,10 +109,8 @@ def likely_turns(form: TallyForm, shape: tuple[int, ...]) -> list[tuple[int, int
     return pairs if upright else pairs[::-1]
 
 
-def search_page(
-    image: np.ndarray, form: TallyForm, marks: list[Mark], turn: int, plan: Plan
-) -> Found:
-    """Search a reduced page, turned upright as `turn` says, for all marks.
+def search_page(image: np.ndarray, form: TallyForm, turn: int, plan: Plan) -> Found:
+    """Search a reduced page, turned upright as `turn` says, for all marks of a form.
 
     Parameters
     ----------
@@ -106,8 +118,6 @@ def search_page(
         uint8 page at search scale.
     form : TallyForm
         Form.
-    marks : list of Mark
-        Its marks.
     turn : {0, 90, 180, 270}
         Degrees counter-clockwise to turn the page by.
     plan : Plan
@@ -118,17 +128,15 @@ def search_page(
     Found
     """
     image, back = turn_page(image, turn)
-    expected = _expected(form, image.shape, plan.zoom)
     if plan.angle:
         image, straight = _rotate(image, plan.angle)
         back = back @ straight
-    form_xy = np.array([mark.xy for mark in marks], float)
-    candidates = _candidates(image, form, marks, expected, plan)
+    candidates = _candidates(image, form, plan)
     windows = plan.zoom is None
     guesses = _guesses(
-        form_xy,
+        mark_places(form),
         candidates,
-        expected=expected,
+        expected=_expected(form, image.shape, plan.zoom),
         tolerance=(_AGREE if windows else _AGREE_LOOSELY) * max(image.shape),
         limits=_FILLED if windows else _LOOSE,
     )
@@ -172,31 +180,12 @@ def _rotate(image: np.ndarray, angle: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _candidates(
-    image: np.ndarray,
-    form: TallyForm,
-    marks: list[Mark],
-    expected: np.ndarray,
-    plan: Plan,
+    image: np.ndarray, form: TallyForm, plan: Plan
 ) -> list[tuple[np.ndarray, np.ndarray]]:
     """Search every mark in its window, or all over the page if zoomed."""
-    scale = np.array([expected[0, 0], expected[1, 1]])
     count = 4 if plan.zoom is None else 8
-    places = apply_homography(expected, np.array([mark.xy for mark in marks], float))
-    # Marks that look alike are searched together, in one window once.
-    alike: dict[tuple[bytes, ...], tuple[list[DrawnMark], dict[tuple, list[int]]]] = {}
-    for i, (mark, at) in enumerate(zip(marks, places, strict=True)):
-        far = _reach(form, mark) * scale
-        window = (*(at - far).tolist(), *(at + far).tolist())
-        if plan.zoom is not None:
-            window = (0.0, 0.0, float(image.shape[1]), float(image.shape[0]))
-        drawn = [
-            draw_mark(mark, (float(scale[0] * s), float(scale[1] * s)), _ARM)
-            for s in plan.scales
-        ]
-        key = tuple(pixels.tobytes() for d in drawn for pixels in (d.ink, d.weight))
-        alike.setdefault(key, (drawn, {}))[1].setdefault(window, []).append(i)
-    found = [(np.empty((0, 2)), np.empty(0))] * len(marks)
-    for drawn, windows in alike.values():
+    found = [(np.empty((0, 2)), np.empty(0))] * len(form_marks(form))
+    for drawn, windows in _sought(form, image.shape, plan):
         sizes = [
             find_marks(image, one, windows=[*windows], count=count, least=CANDIDATE)
             for one in drawn
@@ -207,6 +196,32 @@ def _candidates(
             for i in which:
                 found[i] = _merge(candidates, count)
     return found
+
+
+@kept
+def _sought(
+    form: TallyForm, shape: tuple[int, ...], plan: Plan
+) -> list[tuple[list[DrawnMark], dict[_Window, list[int]]]]:
+    """Return what is sought in images of a shape: drawn marks, windows, which marks.
+
+    Marks that look alike are searched together, in one window once.
+    """
+    expected = _expected(form, shape, plan.zoom)
+    scale = np.array([expected[0, 0], expected[1, 1]])
+    places = apply_homography(expected, mark_places(form))
+    alike: dict[tuple, tuple[list[DrawnMark], dict[_Window, list[int]]]] = {}
+    for i, (mark, at) in enumerate(zip(form_marks(form), places, strict=True)):
+        far = plan.reach * _reach(form, mark) * scale
+        window = (*(at - far).tolist(), *(at + far).tolist())
+        if plan.zoom is not None:
+            window = (0.0, 0.0, float(shape[1]), float(shape[0]))
+        drawn = [
+            draw_mark(mark, (float(scale[0] * s), float(scale[1] * s)), _ARM)
+            for s in plan.scales
+        ]
+        key = tuple(pixels.tobytes() for d in drawn for pixels in (d.ink, d.weight))
+        alike.setdefault(key, (drawn, {}))[1].setdefault(window, []).append(i)
+    return list(alike.values())
 
 
 def _reach(form: TallyForm, mark: Mark) -> float:
