@@ -253,17 +253,17 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
             if sum(held) > _AT_ONCE or i == len(calls) - 1:
                 first = i + 1 - len(opened)
                 some = zip(calls[first : i + 1], opened, strict=True)
-                reports += [self._crop_one(*call, one) for call, one in some]
+                reports += [self._crop_one(one, *call) for call, one in some]
                 opened.clear()
         return reports
 
     def _crop_one(
         self,
+        opened: tuple[np.ndarray, int] | Exception,
         page: str | PathLike | np.ndarray,
         name: str,
         out: np.ndarray,
         bubbles: np.ndarray | None,
-        opened: tuple[np.ndarray, int] | Exception,
     ) -> PageReport:
         """Fill the cells `out` and the `bubbles` of one page and report on it."""
         status = "failed"

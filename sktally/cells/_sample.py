@@ -74,13 +74,12 @@ def sample_cells(
     shape = (cell_size, cell_size) if isinstance(cell_size, int) else cell_size
     lead = quads.shape[:-2]
     quads = np.asarray(quads, dtype=np.float64).reshape(-1, 4, 2)
-    cells = np.zeros((len(quads), *shape), dtype=np.uint8)
     known = np.isfinite(quads).all(axis=(1, 2))
+    if known.all() and known.size:  # as mostly
+        return _sample(page, _widen(quads, margin), shape).reshape(*lead, *shape)
+    cells = np.zeros((len(quads), *shape), dtype=np.uint8)
     if known.any():
-        outer = _widen(quads[known], margin)
-        sampled = _sample(page, outer, shape)
-        sampled[sampled.reshape(len(sampled), -1).max(axis=1) == 0] = 1
-        cells[known] = sampled
+        cells[known] = _sample(page, _widen(quads[known], margin), shape)
     return cells.reshape(*lead, *shape)
 
 
@@ -108,14 +107,18 @@ def _widen(quads: np.ndarray, margin: float) -> np.ndarray:
 
 
 def _sample(page: np.ndarray, quads: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Sample the inside of each quad to ``(n, height, width)``."""
+    """Sample the inside of each quad to ``(n, height, width)``, none of them all 0."""
     step = sample_step(quads, shape)
     shrink = max(1, int(step))
     region, origin = _region(page, quads, shrink)
     corners = ((quads - origin + 0.5) / shrink - 0.5).astype(np.float32)
     asides = (-0.25, 0.25) if step / shrink > _COARSE_STEP else (0.0,)
     seen = [_look(region, corners, shape, aside) for aside in asides]
-    return seen[0] if len(seen) == 1 else cv2.addWeighted(seen[0], 0.5, seen[1], 0.5, 0)
+    cells = seen[0]
+    if len(seen) == 2:
+        cells = cv2.addWeighted(cells, 0.5, seen[1], 0.5, 0, dst=cells)
+    cells[~cells.any(axis=(1, 2))] = 1
+    return cells
 
 
 def _look(

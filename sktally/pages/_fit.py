@@ -107,7 +107,7 @@ def _triples(form_xy: np.ndarray, usable: np.ndarray, most: int) -> list[tuple]:
 
 
 def _near(
-    linear: Sequence, limits: tuple[float, float, float, float]
+    linear: Sequence | np.ndarray, limits: tuple[float, float, float, float]
 ) -> np.ndarray | bool:
     """Return which linear parts, relative to the expected one, are near identity.
 

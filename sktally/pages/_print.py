@@ -123,6 +123,7 @@ class FormPrint:
         self._points = np.array(points, np.float32)
         expected = _even_out((255 - 255 * drawn).astype(np.uint8)).ravel()[near]
         self._expected = expected - expected.mean() if expected.size else expected
+        self._some: dict[int, tuple[np.ndarray, np.ndarray, float]] = {}
 
     def agreement(
         self, even: np.ndarray, homographies: np.ndarray, every: int = 1
@@ -134,14 +135,24 @@ class FormPrint:
         """
         if not self._expected.size:
             return None
-        expected = self._expected[::every]
-        mapped = homographies.astype(np.float32) @ self._points[:, ::every]
-        x, y = mapped[:, 0] / mapped[:, 2], mapped[:, 1] / mapped[:, 2]
+        points, expected, drawn_power = self._at_every(every)
+        maps = homographies.astype(np.float32).reshape(-1, 3)  # one product for all
+        mapped = (maps @ points).reshape(len(homographies), 3, -1)
+        mapped[:, :2] /= mapped[:, 2:]
+        x, y = mapped[:, 0], mapped[:, 1]
         seen = cv2.remap(even, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         seen -= seen.sum(axis=1, keepdims=True) / np.float32(seen.shape[1])
         power = (seen * seen).sum(axis=1) + 1e-3 * seen.shape[1]
-        power *= float(expected @ expected)
+        power *= drawn_power
         return np.asarray(seen @ expected / np.sqrt(power))
+
+    def _at_every(self, step: int) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return every so manieth point, what is expected there, and its power."""
+        if step not in self._some:
+            expected = self._expected[::step].copy()
+            power = float(expected @ expected)
+            self._some[step] = self._points[:, ::step].copy(), expected, power
+        return self._some[step]
 
 
 def _even_out(page: np.ndarray) -> np.ndarray:

@@ -91,6 +91,29 @@ def test_on_error_raise_names_the_sample(tallies):
         cropper.transform([tallies.pages[0], np.full((99, 99), 255, np.uint8)])
 
 
+def test_on_error_raise_tells_of_the_first_page_whatever_is_wrong_with_it(tallies):
+    # Pages are opened before those ahead of them are looked at.
+    cropper = TallyCropper("example", on_error="raise").fit()
+    with pytest.raises(RegistrationError, match=r"X\[1\]"):
+        cropper.transform(
+            [tallies.pages[0], np.full((99, 99), 255, np.uint8), "nowhere.png"]
+        )
+
+
+@pytest.mark.parametrize("at_once", [0, 10**9])
+def test_pages_opened_together_are_cropped_as_one_by_one(
+    cropper, cells, files, at_once, monkeypatch
+):
+    monkeypatch.setattr("sktally.cells._crop._AT_ONCE", at_once)
+    paths = [files[0], "nowhere.png", *files[1:]]
+    found, reports = cropper.crop(paths)
+    np.testing.assert_array_equal(np.delete(found, 1, axis=0), cells)
+    assert [report.name for report in reports] == [str(path) for path in paths]
+    assert [report.status == "ok" for report in reports] == [
+        p != paths[1] for p in paths
+    ]
+
+
 def test_all_ways_to_name_pages_give_the_same_cells(cropper, cells, tallies, files):
     names = [str(path) for path in files]
     inputs = [

@@ -1,6 +1,7 @@
 """What is made of a form is kept as long as the form, and no longer."""
 
 import gc
+import weakref
 
 from sktally import load_form
 from sktally.form._kept import kept
@@ -39,3 +40,20 @@ def test_forgotten_with_the_form():
     del form
     gc.collect()
     assert made == ["gone"]
+
+
+def test_answers_that_hang_on_pages_do_not_pile_up():
+    class Made:
+        pass
+
+    @kept
+    def make(form, size):
+        made = Made()
+        alive.add(made)
+        return made
+
+    alive = weakref.WeakSet()
+    form = load_form("example")
+    for size in range(1000):
+        assert make(form, size) is make(form, size)
+    assert len(alive) < 100

@@ -13,6 +13,7 @@ from sktally.pages._fit import (
     guess_at_once,
     is_plausible,
     jacobian,
+    joint_residual,
 )
 from sktally.pages._marks import draw_mark, form_marks
 from sktally.pages._print import PageEvidence, draw_print
@@ -464,3 +465,22 @@ def test_views_are_made_once_and_halved_at_most_so_far():
     assert views.reduced(60) is views.halved(2.9)
     assert views.halved(1.9).image is views.page
     assert views.halved(4.0).image.shape == (30, 22)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 1e-4, 2e-4])
+def test_joint_residual_is_that_of_the_best_map(tilt):
+    rng = np.random.default_rng(0)
+    form_xy = rng.uniform(0, [1700, 2200], (15, 2))
+    matrix = np.array([[0.5, 0.01, 3], [-0.01, 0.5, 5], [tilt, -tilt / 2, 1]])
+    exact = apply_homography(matrix, form_xy)
+    assert joint_residual(form_xy, exact) < 1e-6
+    noisy = exact + rng.normal(0, 0.7, exact.shape)
+    best, _ = cv2.findHomography(form_xy, noisy, 0)
+    off = apply_homography(np.linalg.inv(best), noisy) - form_xy
+    known = np.sqrt((off**2).sum(axis=1).mean())
+    assert joint_residual(form_xy, noisy) == pytest.approx(known, rel=0.05)
+
+
+def test_joint_residual_of_points_on_a_line_is_not_known():
+    line = np.arange(6.0)[:, None] * [10, 20]
+    assert np.isnan(joint_residual(line, line))

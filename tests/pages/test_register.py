@@ -16,6 +16,7 @@ from sktally import (
     register_page,
 )
 from sktally.datasets import make_tally_pages
+from sktally.pages import _locate
 from sktally.pages._registration import apply_homography, form_quads
 
 PAGES = Path("../shared/data")
@@ -569,3 +570,48 @@ def test_residual_of_three_marks_and_one_field_is_not_that_of_an_exact_fit():
     found = register_page(made.pages[0], form)
     assert not found.misfits.any()
     assert 0.01 < found.residual < 0.1 * form.page.width
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"degrade": "photo"}, {"turn": 180}, {"fold": 0.02}, {"perspective": 0.08}],
+)
+def test_who_looks_near_first_finds_what_a_search_finds(how, monkeypatch):
+    made = make_tally_pages(4, form="example", random_state=5, **how)
+    near = [register_page(page, made.form) for page in made.pages]
+    monkeypatch.setattr(_locate._Locator, "beyond_doubt", lambda *_: None)
+    for page, one in zip(made.pages, near, strict=True):
+        other = register_page(page, made.form)
+        assert one.turn == other.turn
+        assert one.score == pytest.approx(other.score, abs=1e-3)
+        np.testing.assert_allclose(one.quads, other.quads, atol=0.1)
+
+
+def beside_paper(page, width):
+    """Return a page with more paper on its left: its marks lie off their places."""
+    return np.pad(page, ((0, 0), (width, 0)), constant_values=255)
+
+
+def test_marks_beyond_doubt_are_found_without_a_search(monkeypatch):
+    plans = []
+    search = _locate.search_page
+    monkeypatch.setattr(
+        _locate, "search_page", lambda *given: plans.append(given[-1]) or search(*given)
+    )
+    made = make_tally_pages(1, form="example", degrade="none", random_state=0)
+    register_page(made.pages[0], made.form)
+    assert plans == [_locate.NEAR]
+    plans.clear()
+    register_page(beside_paper(made.pages[0], 100), made.form)
+    assert plans[:2] == [_locate.NEAR, _locate.PLANS[0]]
+
+
+def test_marks_that_look_alike_nearby_lead_nobody_astray():
+    # A square as good as the mark, nearer to where it is expected.
+    made = make_tally_pages(1, form="example", degrade="none", random_state=0)
+    page = beside_paper(made.pages[0], 100)
+    x, y = (round(value) for value in made.form.anchors[0].center)
+    page[y - 12 : y + 12, x - 12 : x + 12] = 0
+    found = register_page(page, made.form)
+    quads = register_page(made.pages[0], made.form).quads + np.array([100, 0])
+    np.testing.assert_allclose(found.quads, quads, atol=1.0)
