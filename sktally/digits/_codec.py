@@ -21,6 +21,13 @@ __all__ = ["decode", "encode"]
 
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _DTYPES = ("bool", *_INTEGERS, "float64", "str", "object")
+# What arrays of other types than integers hold as JSON.
+_ITEMS: dict[str, tuple[type, ...]] = {
+    "bool": (bool,),
+    "float64": (int, float),
+    "str": (str,),
+    "object": (str, int, float, bool, type(None)),
+}
 _KEYS = (str, int, float, bool, np.generic)
 _NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
@@ -156,7 +163,13 @@ def _decode_dict(node: dict, tensors, place, special) -> dict:
 
 
 def _decode_array(node: dict, place: str) -> np.ndarray:
+    expected = _ITEMS.get(node["dtype"], (int,))
     try:
+        items = np.array(node["array"], dtype=object).flat
+        # NumPy would cut 1.5 to 1, and take any number for True
+        other = next((v for v in items if type(v) not in expected), None)
+        if other is not None:
+            raise ValueError(f"{other!r:.60}")
         return np.array(node["array"], dtype=node["dtype"])
     except (ValueError, TypeError, OverflowError) as error:
         raise ModelFormatError(

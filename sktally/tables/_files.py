@@ -98,7 +98,9 @@ def note_file(
     ask = "SELECT sha256, file, session FROM files WHERE path = ?"
     before = next(iter(store.ask(ask, key)), ("", "", session))
     new = sha256 != before[0]
-    ask = "SELECT 1 FROM pages WHERE sha256 = ? LIMIT 1"
+    # with runs, for the index of images begins with them
+    ask = "SELECT 1 FROM pages WHERE run IN (SELECT id FROM runs) AND sha256 = ? "
+    ask += "LIMIT 1"
     restored = new and not _lies(store, sha256) and store.ask(ask, sha256)
     name, since = _name_of(store, page), session if new else before[2]
     store.base.execute(

@@ -19,6 +19,8 @@ _Folders = tuple[bytes, bytes]  # where one was, and where it is
 _Known = tuple[str, str]  # the SHA-256 of a file, and its name
 _SEP = os.sep.encode()
 _END = bytes([_SEP[0] + 1])  # follows all names in a folder
+# Their index begins with runs: without them each question looks at all rows.
+_UNREADABLE = "unreadable WHERE run IN (SELECT id FROM runs) AND path"
 
 
 def forget_gone(
@@ -54,10 +56,9 @@ def forget_gone(
             for path in [path for path in places if path in lost]:
                 known, place = lost.pop(path), places[path]
                 if place:
-                    _repath(store, "files", path, place)
-                    # so that its name is noted when it is read where it lies
-                    change = "UPDATE files SET mtime_ns = -1 WHERE path = ?"
-                    store.base.execute(change, (place,))
+                    # changed, so that its name is noted when it is read where it lies
+                    change = "UPDATE files SET path = ?, mtime_ns = -1 WHERE path = ?"
+                    store.base.execute(change, (place, path))
                     lost[place] = known
                 else:
                     forgotten[path] = known
@@ -71,7 +72,7 @@ def forget_gone(
     if drop and unread:
         with store.writing():
             for path in unread:
-                store.base.execute("DELETE FROM unreadable WHERE path = ?", (path,))
+                store.base.execute(f"DELETE FROM {_UNREADABLE} = ?", (path,))
     ask = "SELECT 1 FROM files WHERE sha256 = ?"
     replaced = {
         name for sha256, name in forgotten.values() if not store.ask(ask, sha256)
@@ -156,17 +157,13 @@ def _places(
 
 def _move_unreadable(store: Base, old: bytes, new: bytes) -> None:
     """Move files that could not be read, but for those known where they are now."""
-    ask = "SELECT path FROM unreadable WHERE path >= ? AND path < ?"
+    ask = f"SELECT DISTINCT path FROM {_UNREADABLE} >= ? AND path < ?"
     for (path,) in store.ask(ask, old + _SEP, old + _END):
         place = new + path[len(old) :]
         ask = "SELECT 1 FROM files WHERE path = ?1 UNION ALL "
-        ask += "SELECT 1 FROM unreadable WHERE path = ?1"
+        ask += f"SELECT 1 FROM {_UNREADABLE} = ?1"
         if store.ask(ask, place):
-            store.base.execute("DELETE FROM unreadable WHERE path = ?", (path,))
+            store.base.execute(f"DELETE FROM {_UNREADABLE} = ?", (path,))
         else:
-            _repath(store, "unreadable", path, place)
-
-
-def _repath(store: Base, table: str, path: bytes, place: bytes) -> None:
-    change = f"UPDATE {table} SET path = ? WHERE path = ?"
-    store.base.execute(change, (place, path))
+            change = "UPDATE unreadable SET path = ? WHERE run IN (SELECT id FROM runs)"
+            store.base.execute(f"{change} AND path = ?", (place, path))

@@ -112,7 +112,7 @@ def _images(store: Store) -> Iterator[str]:
     for sha256, file in store.ask(pages):
         if sha256 not in good:
             gone = f"image: the file that was read as {file} is gone or was replaced"
-            yield from wrong.get(sha256, [gone])
+            yield from dict.fromkeys(wrong.get(sha256, [gone]))
 
 
 def _origins(store: Store) -> Iterator[str]:
