@@ -24,6 +24,7 @@ import pstats
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -228,6 +229,10 @@ def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     print_versions(args.seed)
+    try:
+        print("grey JPEG is read by simplejpeg", version("simplejpeg"))
+    except PackageNotFoundError:
+        print("grey JPEG is read by OpenCV: the extra `fast` is not installed")
     form = big_form()
     made = make_tally_pages(args.pages, form=form, random_state=args.seed)
     reader = load_reader(form, model=args.model)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from sktally._validate import check_page
 from sktally.exceptions import PageReadError
-from sktally.pages import list_pages, read_page
+from sktally.pages import _decode, list_pages, read_page, read_reduced
 
 ORIENTATION = 0x0112
 # What must be done to a stored picture so that it is shown upright (TIFF 6.0).
@@ -585,3 +585,39 @@ def test_real_pages_read_as_opencv_reads_them(real_data):
     for name in names:
         expected = cv2.imread(name, cv2.IMREAD_GRAYSCALE)
         np.testing.assert_array_equal(read_page(name), expected)
+
+
+@pytest.mark.parametrize("long_side", [1e9, 400, 150])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 20}])
+def test_grey_jpegs_are_the_same_by_either_decoder(
+    tmp_path, monkeypatch, long_side, options
+):
+    rng = np.random.default_rng(0)
+    page = cv2.GaussianBlur(rng.integers(0, 256, (800, 640), np.uint8), (0, 0), 2)
+    Image.fromarray(page).save(path := tmp_path / "page.jpg", **options)
+    asked = []
+    decode = _decode.simplejpeg.decode_jpeg
+    monkeypatch.setattr(
+        _decode.simplejpeg,
+        "decode_jpeg",
+        lambda *args, **kwargs: asked.append(kwargs) or decode(*args, **kwargs),
+    )
+    pixels, factor = read_reduced(path, long_side)
+    assert len(asked) == 1
+    assert factor == max(f for f in (1, 2, 4) if f == 1 or 800 // f >= long_side)
+    monkeypatch.setattr(_decode, "simplejpeg", None)
+    other, same = read_reduced(path, long_side)
+    assert factor == same
+    np.testing.assert_array_equal(pixels, other)
+    assert pixels.flags.c_contiguous
+
+
+def test_what_one_decoder_refuses_goes_to_the_next(tmp_path, monkeypatch, grey):
+    Image.fromarray(grey).save(path := tmp_path / "page.jpg")
+    pixels = read_page(path)
+
+    def refuse(*args, **kwargs):
+        raise ValueError("no")
+
+    monkeypatch.setattr(_decode.simplejpeg, "decode_jpeg", refuse)
+    np.testing.assert_array_equal(read_page(path), pixels)
