@@ -15,22 +15,19 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted
 
 from sktally._validate import check_choice, check_page, check_range
-from sktally._words import are, number
 from sktally.cells._as_pages import as_pages
 from sktally.cells._bubbled import with_bubbles
 from sktally.cells._bubbles import DIGITS, read_bubbles
 from sktally.cells._output import ImageOutputMixin
-from sktally.cells._report import PageReport
+from sktally.cells._report import PageReport, summary
 from sktally.cells._sample import sample_cells, sample_step
+from sktally.cells._shape import box_step, cell_shape
 from sktally.exceptions import FormError, RegistrationError, TallyError, TallyWarning
 from sktally.form import TallyForm, load_form
-from sktally.form._kept import kept
 from sktally.pages import Registration, read_page, read_reduced, register_page
 
 __all__ = ["TallyCropper"]
 
-# How many messages the one warning of a call spells out.
-_MESSAGES_SHOWN = 3
 # Pixels of a reduced page along a cell pixel: registration sees finer than cells show.
 # With less than the second, the form fills less of the page than expected.
 _STEP, _LEAST_STEP = 1.5, 1.35
@@ -144,7 +141,7 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
         if X is not None:
             as_pages(X)
         self.form_ = load_form(self.form)
-        self.cell_shape_ = _cell_shape(self.form_, self.cell_size)
+        self.cell_shape_ = cell_shape(self.form_, self.cell_size)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -178,7 +175,7 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
         cells, reports = self.crop(X)
         bad = [report for report in reports if report.status != "ok"]
         if bad:
-            warnings.warn(_summary(bad, len(reports)), TallyWarning, stacklevel=2)
+            warnings.warn(summary(bad, len(reports)), TallyWarning, stacklevel=2)
         return cells
 
     def crop(self, X: Any) -> tuple[np.ndarray, list[PageReport]]:
@@ -318,7 +315,7 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
             return check_page(page, name), 1
         if len(self.form_.anchors) < 3:
             return read_page(page), 1  # it need not show all of the form
-        step = (1 + 2 * self.margin) * _box_step(self.form_, self.cell_shape_)
+        step = (1 + 2 * self.margin) * box_step(self.form_, self.cell_shape_)
         page_size = self.form_.page
         long_side = _STEP * max(page_size.width, page_size.height) / step
         return read_reduced(page, long_side)
@@ -348,31 +345,3 @@ class TallyCropper(ImageOutputMixin, TransformerMixin, BaseEstimator):
         tags.input_tags.string = True
         tags.transformer_tags.preserves_dtype = []
         return tags
-
-
-def _cell_shape(form: TallyForm, cell_size: int) -> tuple[int, int]:
-    """Return height and width of cells as large as a square of `cell_size`."""
-    width, height = np.moveaxis(form.box_array()[..., 2:], -1, 0)
-    aspect = np.exp(np.nanmean(np.log(height / width)))
-    stretch = float(np.sqrt(np.clip(aspect, 1 / 3, 3)))
-    return max(1, round(cell_size * stretch)), max(1, round(cell_size / stretch))
-
-
-@kept
-def _box_step(form: TallyForm, shape: tuple[int, int]) -> float:
-    """Return the median of form units per cell pixel, over all sides of boxes."""
-    boxes = form.box_array().reshape(-1, 4)
-    sides = boxes[np.isfinite(boxes[:, 0])][:, 3:1:-1]
-    return float(np.median(sides / shape))
-
-
-def _summary(bad: list[PageReport], n_pages: int) -> str:
-    """Say in one warning which pages were not read and why."""
-    shown = "; ".join(report.message.rstrip(".") for report in bad[:_MESSAGES_SHOWN])
-    more = len(bad) - _MESSAGES_SHOWN
-    return (
-        f"{len(bad)} of {number(n_pages, 'page')} {are(len(bad), 'was', 'were')} not "
-        f"read and {are(len(bad), 'its', 'their')} cells are absent: "
-        f"{shown}{f'; and {more} more' if more > 0 else ''}. `crop` returns a report "
-        "on each page; on_error='raise' stops at the first"
-    )

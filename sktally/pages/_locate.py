@@ -14,10 +14,11 @@ import numpy as np
 from sktally.form import TallyForm
 from sktally.pages._anchors import match_marks
 from sktally.pages._attempt import Attempt, is_sure
-from sktally.pages._fit import Guess, fit_marks, fit_residual, is_plausible, jacobian
+from sktally.pages._fit import Guess, fit_marks, is_plausible, jacobian
 from sktally.pages._marks import form_marks, mark_places
 from sktally.pages._print import PageEvidence
 from sktally.pages._registration import apply_homography
+from sktally.pages._residual import fit_residual
 from sktally.pages._search import (
     CANDIDATE,
     NEAR,

@@ -20,7 +20,6 @@ from sktally.form import TallyField, TallyForm, load_form
 from sktally.form._kept import kept
 from sktally.pages._attempt import Attempt
 from sktally.pages._bent import FAR_REACH, GAIN, STEP, snap_bent
-from sktally.pages._fit import joint_residual
 from sktally.pages._locate import locate_form
 from sktally.pages._marks import mark_places
 from sktally.pages._reference import like_shifts, register_by_reference
@@ -30,6 +29,7 @@ from sktally.pages._registration import (
     Registration,
     form_quads,
 )
+from sktally.pages._residual import joint_residual
 from sktally.pages._snap import SHARP, snap_fields
 from sktally.pages._view import Views
 from sktally.pages._which_way import break_tie, check_mirrored

@@ -8,16 +8,15 @@ from sktally import FormError, TallyForm
 from sktally.pages._anchors import _correlate, find_marks, match_mark, match_marks
 from sktally.pages._fit import (
     fit_marks,
-    fit_residual,
     guess_affine,
     guess_at_once,
     is_plausible,
     jacobian,
-    joint_residual,
 )
 from sktally.pages._marks import draw_mark, form_marks
 from sktally.pages._print import PageEvidence, draw_print
 from sktally.pages._registration import apply_homography
+from sktally.pages._residual import fit_residual, joint_residual
 from sktally.pages._view import Views, reduce_page, shrink_image
 
 SQUARE = {"kind": "square", "size": [20, 20]}
