@@ -38,11 +38,18 @@ def check_range(
 
 
 def as_labels(values: Any) -> np.ndarray:
-    """Return values as an array; of a list of texts NaN and None stay what they are."""
-    if isinstance(values, list | tuple):
+    """Return values as an array; of a list of texts NaN and None stay what they are.
+
+    pandas' NA, which can't be compared, becomes None.
+    """
+    dtype = getattr(values, "dtype", None)
+    if not isinstance(dtype, np.dtype) or dtype.hasobject:  # lists, types of pandas
         each = np.asarray(values, dtype=object)
-        if pd.isna(each).any():
-            return each
+        missing = pd.isna(each)
+        if missing.any():
+            plain = each.copy()
+            plain[missing] = [None if x is pd.NA else x for x in each[missing]]
+            return plain
     return np.asarray(values)
 
 

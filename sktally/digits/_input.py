@@ -71,7 +71,7 @@ def as_images(images) -> np.ndarray:
 def images_for_fit(estimator, X, y):
     """Return images ``(n, h, w)`` or ``(n, h, w, 3)``, uint8 or float32, and y."""
     X = _stacked(X)
-    y = as_labels(y) if isinstance(y, list | tuple) else y
+    y = _labels(y)
     _check_lengths(X, y)
     with _explained(X, y):
         X, y = validate_data(estimator, X, y, **_PIXELS)
@@ -82,7 +82,7 @@ def images_for_fit(estimator, X, y):
 def more_images(estimator, X, y):
     """Return images and y to go on with, of the shape of the first fit."""
     images = images_for_predict(estimator, X)
-    y = column_or_1d(as_labels(y) if isinstance(y, list | tuple) else y, warn=True)
+    y = column_or_1d(_labels(y), warn=True)
     _check_lengths(images, y)
     with _explained(images, y):
         assert_all_finite(y, input_name="y")
@@ -110,6 +110,12 @@ def images_for_predict(estimator, X) -> np.ndarray:
             "bring all cells to one size, for example with CellNormalizer"
         )
     return images
+
+
+def _labels(y):
+    """Return a list or one column as an array; what is neither is for scikit-learn."""
+    is_column = isinstance(y, list | tuple) or (hasattr(y, "dtype") and not issparse(y))
+    return as_labels(y) if is_column else y
 
 
 def _stacked(X):

@@ -168,6 +168,19 @@ def test_missing_values_of_a_list_are_no_text(digits, small):
             CNNClassifier(**small).fit(X, labels)
 
 
+@pytest.mark.parametrize("kind", [list, np.array, "object", "string", "Int64"])
+def test_missing_values_of_pandas_are_told(digits, small, kind):
+    X, labels = digits[0][:20], [*digits[1][:19].tolist(), pd.NA]
+    if kind == "string":
+        labels = [label if label is pd.NA else str(label) for label in labels]
+    y = pd.Series(labels, dtype=kind) if isinstance(kind, str) else kind(labels)
+    with pytest.raises(TallyError, match=r"1 of 20 labels are missing \(first: .* 19"):
+        CNNClassifier(**small).fit(X, y)
+    fitted = CNNClassifier(**small).fit(X, digits[1][:20])
+    with pytest.raises(TallyError, match="missing"):
+        fitted.partial_fit(X, y)
+
+
 @pytest.mark.parametrize("kind", ["int8", "uint16", "uint64"])
 def test_models_of_all_whole_labels_are_saved(digits, small, tmp_path, kind):
     X, y = digits[0][:200], digits[1][:200].astype(kind)
