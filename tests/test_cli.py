@@ -251,6 +251,18 @@ def test_a_store_is_not_put_beside_scans(scans):
     assert found.exit_code == 2 and "there is no file of this name" in found.stderr
 
 
+def test_what_no_longer_counts_is_told_even_quietly(scans, tmp_path):
+    folder, _ = scans
+    (tmp_path / "in").mkdir()
+    scan, store = tmp_path / "in" / "IMG_1.jpg", tmp_path / "votes.sqlite"
+    for page in ("page0.jpg", "page1.jpg"):
+        shutil.copy(folder / page, scan)
+        args = ("--form", "example", "--out", store, "--quiet")
+        found = run("read", tmp_path / "in", *args)
+        told = "no longer counted" in found.stderr
+        assert found.exit_code == 0 and told == (page == "page1.jpg")
+
+
 def test_stations_are_joined(scans, tmp_path):
     folder, _ = scans
     store, stations = tmp_path / "votes.sqlite", tmp_path / "stations.csv"

@@ -67,7 +67,11 @@ def main() -> None:
 )
 @click.option("--stations", help="Table: CSV with a column `station`, see `export`.")
 @click.option("--by", default="stem", show_default=True, help="See `export`.")
-@click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
+@click.option(
+    "--quiet",
+    is_flag=True,
+    help="No progress bar and no summary, but what no longer counts is told.",
+)
 @explain
 def read(
     paths: tuple[str, ...],

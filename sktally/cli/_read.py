@@ -65,7 +65,7 @@ def into_store(
             + f"; in {out}",
             err=True,
         )
-        _tell_gone(told)
+    _tell_gone(told, quiet)
     if told.stopped:
         say(f"stopped after {number(told.done, 'page')}; the same command goes on")
         return INTERRUPTED
@@ -92,8 +92,11 @@ def summary(table: pd.DataFrame, out: str | None, quiet: bool) -> int:
     return len(unread)
 
 
-def _tell_gone(told: Progress) -> None:
-    """Say which pages count, or no longer count, though their files are gone."""
+def _tell_gone(told: Progress, quiet: bool) -> None:
+    """Say which pages count, or no longer count, though their files are gone.
+
+    What changes the counts of earlier readings is told even to who wants it quiet.
+    """
 
     def said(files: list[str]) -> str:
         more = f", ... ({len(files):,} in all)" if len(files) > _GONE else ""
@@ -107,7 +110,7 @@ def _tell_gone(told: Progress) -> None:
         )
     if told.restored:
         click.echo(f"counted again: {said(told.restored)}", err=True)
-    if told.gone:
+    if told.gone and not quiet:
         click.echo(
             "still counted, or listed as not read, though the files are gone: "
             f"{said(told.gone)}; if they are not to count, or were scanned anew under "

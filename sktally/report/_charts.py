@@ -65,7 +65,7 @@ def ends(table: pd.DataFrame) -> dict[str, Any]:
     columns = ["share", "share_upper", "share_highest"]
     most = float(np.nanmax(table[columns].to_numpy(np.float64, na_value=np.nan)))
     step = _step(most)
-    top = step * math.ceil(most / step - 1e-9) if most > 0 else 1.0
+    top = step * max(1, math.ceil(most / step - 1e-9)) if most > 0 else 1.0
 
     def place(value: Any) -> float | None:
         return None if pd.isna(value) else left + room * float(value) / top
@@ -132,7 +132,7 @@ def _short(name: str) -> str:
 
 def _step(length: float) -> float:
     """Return a step that makes about four parts."""
-    if not length > 0:
+    if not length > 1e-9:  # no share is told so exactly
         return 1.0
     scale = 10 ** math.floor(math.log10(length / 4))
     return scale * min((1, 2, 5, 10), key=lambda part: abs(length / 4 - part * scale))

@@ -12,6 +12,7 @@ import numpy as np
 
 from sktally._validate import check_choice
 from sktally.exceptions import StoreError, TallyError
+from sktally.tables._final import last_of_each
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._sheets import check_sums, page_proba
@@ -166,6 +167,6 @@ def _audited(store: Store, run: Run) -> dict[tuple[str, int], dict[str, int]]:
 
 def _agreed(edits: list[Edit]) -> int:
     """Return what all people who read a field read last, or -1."""
-    last = {edit.count for edit in {edit.who: edit for edit in edits}.values()}
+    last = {edit.count for edit in last_of_each(edits)}
     (count, *others) = last
     return -1 if others or count is None else count

@@ -7,16 +7,18 @@ every mistake in the file and no row.
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from sktally.exceptions import StoreError, TallyError
+from sktally.exceptions import StoreError, TallyError, TallyWarning
 from sktally.form import TallyForm
 from sktally.tables._csv import read_csv
-from sktally.tables._files import name_now
+from sktally.tables._files import name_now, still_counts
 from sktally.tables._find import find_page
+from sktally.tables._image import PageName
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._store import Store
@@ -27,7 +29,7 @@ __all__ = ["PURPOSES", "edits_table", "import_edits"]
 
 PURPOSES = ("correction", "entry", "audit")
 _NEEDED = ("file", "field", "who")
-_KNOWN = (*_NEEDED, "page", "boxes", "count", "why", "purpose")
+_KNOWN = (*_NEEDED, "page", "boxes", "count", "why", "purpose", "sha256")
 _EXPORTED = ("made_at",)  # by `edits_table`; the store says itself when it is told
 _SHOWN = 20  # mistakes in one message
 
@@ -47,8 +49,9 @@ def import_edits(
         An open store.
     table : str, path or DataFrame
         Columns ``file``, ``field``, ``who``, and ``boxes`` (such as "x23") or
-        ``count``; perhaps ``page`` (1), ``why`` and ``purpose``. A row with neither
-        says that the field cannot be read.
+        ``count``; perhaps ``page`` (1), ``why``, ``purpose``, and ``sha256`` of the
+        file, which goes before its name. A row with neither boxes nor count says that
+        the field cannot be read.
     purpose : {"correction", "entry", "audit"}, optional
         Of rows that do not say: "correction" by default.
     run : Run, optional
@@ -65,6 +68,12 @@ def import_edits(
     ------
     StoreError
         Every mistake, with its row; nothing is added then.
+
+    Warns
+    -----
+    TallyWarning
+        If rows with a ``sha256`` are of pages that no longer count: they are added,
+        and hold again when the scan is back.
 
     See Also
     --------
@@ -124,6 +133,15 @@ def import_edits(
                 ]
             )
         )
+    idle = [edit["file"] for edit in edits if not still_counts(store, edit["sha256"])]
+    if idle:
+        warnings.warn(
+            f"{_label(table)}: {len(idle)} of {len(edits)} rows are of pages that no "
+            f"longer count (first: {idle[0]}); they change nothing unless these scans "
+            "are read again",
+            TallyWarning,
+            stacklevel=2,
+        )
     with store.writing():
         new = 0
         for edit in edits:
@@ -164,24 +182,65 @@ def _edit(
     number = row.get("page") or None
     if number is not None and not re.fullmatch("0{0,9}[1-9][0-9]{0,8}", number):
         raise StoreError(f"page: expected 1, 2, ..., got {number!r:.60}")
-    page = find_page(store, run, row["file"], None if number is None else int(number))
     n_places = len(form.fields[form.field_names.index(row["field"])].rectangles)
     boxes, count = _value(row, n_places, form.blank_right)
-    sha256, number, file = store.ask(
-        f"SELECT sha256, number, {name_now('p')} FROM pages p WHERE id = ?", page
-    )[0]
-    return {
-        "sha256": sha256,
-        "number": number,
+    edit = {
         "field": row["field"],
         "purpose": purpose,
         "boxes": boxes,
         "count": count,
         "who": row["who"],
         "why": row.get("why", ""),
-        "file": file,
         "made_at": row.get("made_at") or None,
     }
+    return edit | _page(store, run, row, None if number is None else int(number), edit)
+
+
+def _page(
+    store: Store, run: Run, row: dict[str, str], number: int | None, edit: dict
+) -> dict[str, Any]:
+    """Return image, number and name of the page that a row is of."""
+    name = PageName.parse(row["file"])
+    named = number is not None or name.name != str(name.path)
+    number = number or name.number
+    sha256 = row.get("sha256") or _said_before(store, edit, number)
+    ask = f"SELECT sha256, number, {name_now('p')} FROM pages p WHERE "
+    if sha256:
+        which = "run = ? AND sha256 = ? AND number = ?"
+        found = store.ask(ask + which, run.id, sha256, number)
+        if not found:
+            raise StoreError(
+                f"{row['file']}, page {number}: no page of run {run.id} has the "
+                f"SHA-256 {sha256!r:.70}; read that scan first, or leave sha256 empty "
+                "to go by the name"
+            )
+    else:
+        page = find_page(store, run, row["file"], number)
+        found = store.ask(ask + "id = ?", page)
+        sha256 = found[0][0]
+        if not still_counts(store, sha256):
+            raise StoreError(
+                f"{row['file']}, page {number}: expected a page that counts, but "
+                "another scan lies in its place, or it was dropped; read it again, or "
+                "take the row out"
+            )
+        n_pages = "SELECT COUNT(*) FROM pages WHERE run = ? AND sha256 = ?"
+        n = store.ask(n_pages, run.id, sha256)[0][0]
+        if n > 1 and not named:
+            raise StoreError(
+                f"page: expected which of the {n} pages of {row['file']}, got nothing"
+            )
+    return dict(zip(("sha256", "number", "file"), found[0], strict=True))
+
+
+def _said_before(store: Store, edit: dict[str, Any], number: int) -> str:
+    """Return the image that an edit with its time was of, whatever lies there now."""
+    if edit["made_at"] is None:
+        return ""
+    same = " AND ".join(f"{name} IS ?" for name in edit)
+    ask = f"SELECT sha256 FROM edits WHERE {same} AND number = ?"
+    found = set(store.ask(ask, *edit.values(), number))
+    return str(found.pop()[0]) if len(found) == 1 else ""
 
 
 def _value(
@@ -244,7 +303,8 @@ def edits_table(store: Store) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        With ``made_at`` beside them, the time in UTC.
+        With ``made_at`` beside them, the time in UTC, and with the ``sha256`` of the
+        file, so that each goes back to the scan that it was made of.
 
     Examples
     --------
@@ -260,7 +320,7 @@ def edits_table(store: Store) -> pd.DataFrame:
     rows = ask_typed(
         store,
         f"SELECT {name_now('e')} AS file, number, field, purpose, boxes, count, who, "
-        "why, made_at FROM edits e ORDER BY id",
+        "why, made_at, sha256 FROM edits e ORDER BY id",
     )
-    table = pd.DataFrame(rows, columns=[*names, "made_at"])
+    table = pd.DataFrame(rows, columns=[*names, "made_at", "sha256"])
     return table.astype({"page": "int64", "count": "Int64"})

@@ -24,6 +24,7 @@ __all__ = [
     "note_known",
     "note_unreadable",
     "read_before",
+    "still_counts",
 ]
 
 
@@ -42,10 +43,13 @@ class Noted:
 def name_now(alias: str) -> str:
     """Return SQL for the name under which the bytes of a row of pages lie now.
 
-    That under which they were read, if they still lie there or nowhere.
+    That under which they were read, if they still lie there or nowhere; else that of
+    the file which has been there longest.
     """
-    lying = f"SELECT MIN(file) FROM files WHERE sha256 = {alias}.sha256"
-    return f"COALESCE(({lying} AND file = {alias}.file), ({lying}), {alias}.file)"
+    lying = f"SELECT file FROM files WHERE sha256 = {alias}.sha256"
+    first = f"{lying} ORDER BY session, file LIMIT 1"
+    read = f"{lying} AND file = {alias}.file LIMIT 1"
+    return f"COALESCE(({read}), ({first}), {alias}.file)"
 
 
 def key_of(path: Path) -> bytes:
@@ -101,17 +105,19 @@ def note_file(
     # with runs, for the index of images begins with them
     ask = "SELECT 1 FROM pages WHERE run IN (SELECT id FROM runs) AND sha256 = ? "
     ask += "LIMIT 1"
-    restored = new and not _lies(store, sha256) and store.ask(ask, sha256)
+    restored = new and not still_counts(store, sha256) and store.ask(ask, sha256)
     name, since = _name_of(store, page), session if new else before[2]
     store.base.execute(
         "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
         (key, name, sha256, state.size, state.mtime_ns, state.inode, since),
     )
-    replaced = new and before[0] and not _lies(store, before[0])
+    replaced = new and before[0] and not still_counts(store, before[0])
+    replaced = replaced and store.ask(ask, before[0])
     return Noted(before[1] if replaced else "", name if restored else "")
 
 
-def _lies(store: Base, sha256: str) -> bool:
+def still_counts(store: Base, sha256: str) -> bool:
+    """Tell whether pages of these bytes count: neither replaced nor dropped."""
     return bool(store.ask("SELECT 1 FROM files WHERE sha256 = ? LIMIT 1", sha256))
 
 

@@ -5,7 +5,8 @@ The final count of a field is, in this order:
 1. what the last correction says;
 2. where people entered it a second time, the value that more of the readings agree on
    than on any other, two at least: the machine's, as read, and the last one of each
-   person; if there is none, it is missing, and the field is a disagreement;
+   person, in capitals or not; if there is none, it is missing, and the field is a
+   disagreement;
 3. the reconciled count, if the sheet settles it: it is at least 0.95 probable, and no
    sum of the sheet is likelier wrong on paper than right;
 4. the count as read.
@@ -18,9 +19,10 @@ never changes the final count: audits measure how good the final values are.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Edit", "final_count", "settled", "who_erred"]
+__all__ = ["Edit", "final_count", "last_of_each", "settled", "who_erred"]
 
 # of a count given its sheet; benchmarks/joint.py prints what other cuts would change
 _SURE = 0.95
@@ -34,6 +36,18 @@ class Edit:
     purpose: str
     who: str
     count: int | None
+
+
+def last_of_each(edits: Iterable[Edit]) -> list[Edit]:
+    """Return what each person said last; Ana and ana are one.
+
+    Examples
+    --------
+    >>> said = [Edit("entry", "ana", 7), Edit("entry", "Ana", 8)]
+    >>> [edit.count for edit in last_of_each(said)]
+    [8]
+    """
+    return list({edit.who.casefold(): edit for edit in edits}.values())
 
 
 def settled(
@@ -106,10 +120,10 @@ def final_count(
     corrections = [edit.count for edit in edits if edit.purpose == "correction"]
     if corrections:
         return corrections[-1], False
-    entries = {edit.who: edit.count for edit in edits if edit.purpose == "entry"}
+    entries = last_of_each(edit for edit in edits if edit.purpose == "entry")
     if not entries:
         return as_read if reconciled is None else reconciled, False
-    votes = Counter([as_read, *entries.values()]).most_common(2)
+    votes = Counter([as_read, *(edit.count for edit in entries)]).most_common(2)
     (count, n), others = votes[0], votes[1:]
     if n < 2 or any(n == m for _, m in others):
         return None, True

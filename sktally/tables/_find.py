@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sktally._validate import is_there
 from sktally.exceptions import PageReadError, StoreError
-from sktally.tables._files import key_of
+from sktally.tables._files import key_of, name_now
 from sktally.tables._image import FileState, PageName
 from sktally.tables._records import Run
 from sktally.tables._store import Store
@@ -104,7 +104,8 @@ def is_copy(store: Store, run: Run, page: PageName, sha256: str) -> bool:
     ask = (
         "SELECT 1 FROM pages p WHERE run = ? AND sha256 = ? AND number = ? "
         "AND file != ? "
-        "AND NOT EXISTS (SELECT 1 FROM files f WHERE f.path = ? AND f.file = p.file)"
+        "AND NOT EXISTS (SELECT 1 FROM files f WHERE f.path = ? AND f.file = "
+        f"{name_now('p')})"
     )
     key = key_of(page.path)
     if not store.ask(ask, run.id, sha256, page.number, page.file, key):

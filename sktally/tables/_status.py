@@ -49,31 +49,50 @@ def store_status(store: Store) -> str:
     pages: 1 read
     >>> folder.cleanup()
     """
-    lines = []
-    for run in store.runs():
-        lines += _of_run(store, run)
+    lines, runs = [], store.runs()
+    last = store.ask("SELECT run FROM sessions ORDER BY id DESC LIMIT 1")
+    for run in runs:
+        found = _of_run(store, run)
+        if len(runs) > 1 and last and run.id == last[0][0]:
+            found[0] += "; shown, unless another is named"
+        lines += found
     if not lines:
         lines.append("nothing was read into it yet")
     ask = "SELECT purpose, COUNT(*) FROM edits GROUP BY 1 ORDER BY 1"
     edits = ", ".join(f"{n:,} of purpose {purpose}" for purpose, n in store.ask(ask))
-    lines.append(f"edits: {edits or 'none'}")
+    lines.append(f"edits: {edits or 'none'}{_idle_edits(store, runs, last)}")
     links, end = store.end()
     lines.append(f"chain: {number(links, 'link')}, ends with {end}")
     return "\n".join(lines)
 
 
+def _idle_edits(store: Store, runs: list[Run], last: list[tuple]) -> str:
+    """Say how many edits change nothing: of pages, or fields, that do not count."""
+    gone = "SELECT COUNT(*) FROM edits WHERE sha256 NOT IN (SELECT sha256 FROM files)"
+    n = store.ask(gone)[0][0]
+    told = [f"{n:,} of pages that no longer count"] if n else []
+    for run in runs:
+        if last and run.id == last[0][0]:
+            places = ", ".join("?" for _ in run.fields)
+            ask = f"SELECT COUNT(*) FROM edits WHERE field NOT IN ({places})"
+            n = store.ask(ask, *run.fields)[0][0]
+            told += [f"{n:,} of fields that run {run.id} does not have"] * bool(n)
+    return f"; {', '.join(told)}" if told else ""
+
+
 def _of_run(store: Store, run: Run) -> list[str]:
     form, model = run.content["form"], run.content["model"]
-    pages = _counts(store, "SELECT status, COUNT(*) FROM pages WHERE run = ?", run)
+    counts = "p.run = ? AND p.sha256 IN (SELECT sha256 FROM files)"
+    pages = _counts(store, f"SELECT status, COUNT(*) FROM pages p WHERE {counts}", run)
     fields = _counts(
         store,
         "SELECT f.status, COUNT(*) FROM fields f JOIN pages p ON p.id = f.page "
-        "WHERE p.run = ? AND p.status = 'ok'",
+        f"WHERE {counts} AND p.status = 'ok'",
         run,
     )
     doubtful = store.ask(
         "SELECT COUNT(DISTINCT f.page) FROM fields f JOIN pages p ON p.id = f.page "
-        "WHERE p.run = ? AND p.status = 'ok' AND f.status != 'ok'",
+        f"WHERE {counts} AND p.status = 'ok' AND f.status != 'ok'",
         run.id,
     )[0][0]
     gone = store.ask("SELECT COUNT(*) FROM unreadable WHERE run = ?", run.id)[0][0]

@@ -6,13 +6,15 @@ Comes in: what a reader is, and rows of pages. Goes out: the same, whenever aske
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sktally.exceptions import StoreError
+from sktally._words import number as words
+from sktally.exceptions import StoreError, TallyWarning
 from sktally.tables._base import Base
 from sktally.tables._chain import add_link
 from sktally.tables._circumstances import circumstances, now
@@ -111,6 +113,11 @@ class Store(Base):
         ------
         StoreError
             If there is none.
+
+        Warns
+        -----
+        TallyWarning
+            If no number is given and another run has more pages.
         """
         found = {run.id: run for run in self.runs()}
         if not found:
@@ -119,11 +126,28 @@ class Store(Base):
             ask = "SELECT run FROM sessions ORDER BY id DESC LIMIT 1"
             last = self.ask(ask)
             number = last[0][0] if last else None
+            if len(found) > 1:
+                self._compare(number)
         if number not in found:
             raise StoreError(
                 f"{self.path}: expected a run of 1 to {max(found)}, got {number!r}"
             )
         return found[number]
+
+    def _compare(self, number: int | None) -> None:
+        """Warn if another run has more pages that count than one."""
+        some = "FROM pages WHERE sha256 IN (SELECT sha256 FROM files)"
+        pages = dict(self.ask(f"SELECT run, COUNT(*) {some} GROUP BY run"))
+        most = max(pages, key=pages.__getitem__, default=number)
+        if pages.get(number, 0) < pages.get(most, 0):
+            own = words(pages.get(number, 0), "page")
+            warnings.warn(
+                f"{self.path}: run {number}, the one last read in, has {own}, and run "
+                f"{most} has {pages[most]:,}; name the run that you mean, such as "
+                f"run {most}",
+                TallyWarning,
+                stacklevel=3,
+            )
 
     def begin(self, reader: str, content: Mapping[str, Any]) -> tuple[Run, int]:
         """Note that reading begins, and return the run and the session.

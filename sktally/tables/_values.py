@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from sktally.tables._files import name_now
-from sktally.tables._final import Edit, final_count, settled
+from sktally.tables._final import Edit, final_count, last_of_each, settled
 from sktally.tables._records import Run
 from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._store import Store
@@ -255,15 +255,16 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
     ask = (
         f"SELECT {name_now('p')} AS file, f.count "
         "FROM pages p JOIN fields f ON f.page = p.id "
-        "WHERE p.run = ? AND p.sha256 = ? AND p.number = ? AND f.field = ?"
+        "WHERE p.run = ? AND p.sha256 = ? AND p.number = ? AND f.field = ? "
+        "AND p.sha256 IN (SELECT sha256 FROM files)"  # of pages that count
     )
     for (sha256, number, name), edits in edits_of(store).items():
         for file, count in ask_typed(store, ask, run.id, sha256, number, name):
             if final_count(count, None, edits)[1]:
-                entries = {e.who: e.count for e in edits if e.purpose == "entry"}
+                entries = last_of_each(e for e in edits if e.purpose == "entry")
                 text = ", ".join(
-                    f"{who}: {'missing' if n is None else n}"
-                    for who, n in entries.items()
+                    f"{e.who}: {'missing' if e.count is None else e.count}"
+                    for e in entries
                 )
                 found.append((file, number, name, count, text))
     names = ["file", "page", "field", "count", "entries"]

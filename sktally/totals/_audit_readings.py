@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sktally.exceptions import TallyError
 from sktally.tables import Store, edits_table
+from sktally.tables._files import still_counts
 from sktally.tables._image import PageName
 from sktally.totals._audit import AuditDraw
 from sktally.totals._names import listed
@@ -69,7 +70,11 @@ def audit_readings(store: Store, draw: AuditDraw) -> AuditDraw:
     where = zip(edits["file"], edits["page"], strict=True)
     edits["sheet"] = [pages.get(page) for page in where]
     wanted = edits["sheet"].notna() & (edits["purpose"] == "audit")
-    last = edits[wanted].drop_duplicates(["sheet", "field", "who"], keep="last")
+    # other scans may have had these names before
+    wanted &= edits["sha256"].map(lambda sha256: still_counts(store, sha256))
+    person = edits["who"].str.casefold()
+    said = edits.assign(person=person)[wanted]
+    last = said.drop_duplicates(["sheet", "field", "person"], keep="last")
     if last.empty:
         raise TallyError(
             f"{store.path}: no audit reading of the {len(draw)} sheets drawn, such as "

@@ -1,9 +1,19 @@
 """What people say is added, never mixed up, and decides by a stated rule."""
 
+import shutil
+
 import pandas as pd
 import pytest
+from PIL import Image
 
-from sktally import StoreError, read_to_store
+from sktally import (
+    StoreError,
+    TallyWarning,
+    list_pages,
+    load_form,
+    load_reader,
+    read_to_store,
+)
 from sktally.tables import (
     Store,
     disagreements,
@@ -83,7 +93,13 @@ def test_edits_belong_to_the_image(store, reader, scans, tmp_path):
     other = type(reader)(reader.steps)
     read_to_store(other, scans[:1], store.path, origin={"sha256": "0", "name": "other"})
     with Store(store.path) as again:
-        assert again.run().id == 2 and final(again) == 5
+        with pytest.warns(TallyWarning, match="run 2, .* has 1 page, and run 1 has 2"):
+            assert again.run().id == 2
+        table = store_table(again, again.run(2))
+        assert table["final"].iloc[0] == 5
+        assert "run 2" in next(
+            line for line in store_status(again).splitlines() if "; shown" in line
+        )
 
 
 @pytest.mark.parametrize(
@@ -162,3 +178,85 @@ def test_what_was_exported_is_imported(store, tmp_path):
     assert "made_at" in table
     table.to_csv(tmp_path / "edits.csv", index=False)
     assert import_edits(store, tmp_path / "edits.csv") == (0, 1)
+
+
+@pytest.fixture
+def replaced(reader, scans, tmp_path):
+    """Yield a store of which one scan was replaced after it was corrected."""
+    (tmp_path / "in").mkdir()
+    scan = tmp_path / "in" / "A.png"
+    shutil.copy(scans[0], scan)
+    read_to_store(reader, [scan], tmp_path / "votes.sqlite")
+    with Store(tmp_path / "votes.sqlite") as opened:
+        for purpose in ("correction", "entry", "audit"):
+            import_edits(opened, edits(file=str(scan), count="150"), purpose=purpose)
+    shutil.copy(scans[1], scan)
+    read_to_store(reader, [scan], tmp_path / "votes.sqlite")
+    with Store(tmp_path / "votes.sqlite") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("without", [[], ["sha256"]])
+def test_edits_of_a_scan_that_was_replaced_stay_with_it(replaced, tmp_path, without):
+    before = final(replaced, file="A.png")
+    exported = edits_table(replaced).drop(columns=without)
+    exported.to_csv(tmp_path / "backup.csv", index=False)
+    with pytest.warns(TallyWarning, match="3 of 3 rows are of pages that no longer"):
+        assert import_edits(replaced, tmp_path / "backup.csv") == (0, 3)
+    assert final(replaced, file="A.png") == before != 150
+    assert "; 3 of pages that no longer count" in store_status(replaced)
+
+
+def test_no_third_entry_is_asked_for_a_scan_that_was_replaced(store, reader, replaced):
+    assert disagreements(replaced).empty
+
+
+def test_an_image_that_was_never_read_is_told(store):
+    with pytest.raises(StoreError, match="row 2: .* no page of run 1 has the SHA-256"):
+        import_edits(store, edits(count="5", sha256="0" * 64))
+
+
+def test_edits_of_pages_that_were_dropped_are_refused(reader, scans, tmp_path):
+    scan = tmp_path / "A.png"
+    shutil.copy(scans[0], scan)
+    read_to_store(reader, [scan], tmp_path / "votes.sqlite")
+    scan.unlink()
+    with Store(tmp_path / "votes.sqlite") as store:  # still counts
+        assert import_edits(store, edits(file="A.png", count="5")) == (1, 0)
+    read_to_store(reader, [], tmp_path / "votes.sqlite", drop_gone=True)
+    with Store(tmp_path / "votes.sqlite") as store:
+        with pytest.raises(StoreError, match=r"row 2: A.png, page 1: .* dropped"):
+            import_edits(store, edits(file="A.png", count="6"))
+
+
+def test_a_file_of_several_pages_needs_the_page(reader, made, tmp_path):
+    first, *more = (Image.fromarray(page) for page in made.pages[:2])
+    path = tmp_path / "both.tif"
+    first.save(path, save_all=True, append_images=more)
+    read_to_store(reader, list_pages(path), tmp_path / "votes.sqlite")
+    with Store(tmp_path / "votes.sqlite") as store:
+        with pytest.raises(StoreError, match="page: expected which of the 2 pages of"):
+            import_edits(store, edits(file=str(path), count="5"))
+        assert import_edits(store, edits(file=str(path), page="2", count="5")) == (1, 0)
+        again = edits(file=f"{path}#page=2", count="6")
+        assert import_edits(store, again) == (1, 0)
+        assert edits_table(store)["page"].tolist() == [2, 2]
+
+
+def test_capitals_make_no_second_person(store):
+    read = int(store_table(store)["count"].iloc[0])
+    wrong = (read + 1) % 1000
+    for who in ("ana", "Ana"):
+        entry = edits(count=str(wrong), who=who)
+        assert import_edits(store, entry, purpose="entry") == (1, 0)
+    assert final(store) is None
+    assert disagreements(store)["entries"].tolist() == [f"Ana: {wrong}"]
+
+
+def test_edits_of_fields_that_the_form_has_lost_are_told(store, reader, scans):
+    import_edits(store, edits(field="03", count="5"))
+    assert "fields that run" not in store_status(store)
+    form = load_form("example")
+    form = form.model_copy(update={"fields": form.fields[:2], "sums": {}})
+    read_to_store(load_reader(form), scans[:2], store.path)
+    assert "; 1 of fields that run 2 does not have" in store_status(store)
