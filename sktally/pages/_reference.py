@@ -27,6 +27,7 @@ from sktally.pages._features import (
 from sktally.pages._registration import (
     Registration,
     apply_homography,
+    check_in_view,
     form_quads,
     turn_page,
 )
@@ -98,8 +99,9 @@ def register_by_reference(
     FormMismatchError
         If the print on the page is not that of the form.
     RegistrationError
-        If there is hardly any print on the page, or the form was found but its
-        fields do not fit: cut off, folded away, blurred.
+        If there is hardly any print on the page, a part of the form with boxes is
+        not on it, or the form was found but its fields do not fit: folded away,
+        blurred.
     FormError
         If the reference is missing or damaged.
 
@@ -135,6 +137,7 @@ def register_by_reference(
             break
     if best is None or best.score < min_score:
         raise _refusal(form, best, most_features, most_agree, min_score)
+    check_in_view(form, best.quads, page.shape)
     return Registration(
         homography=best.homography,
         quads=best.quads,

@@ -27,6 +27,7 @@ from sktally.pages._registration import (
     MISFIT,
     AnchorHit,
     Registration,
+    check_in_view,
     form_quads,
 )
 from sktally.pages._residual import joint_residual
@@ -266,18 +267,7 @@ def _check_boxes(
     form: TallyForm, quads: np.ndarray, scores: np.ndarray, shape: tuple[int, ...]
 ) -> None:
     """Refuse a page that does not show all boxes, or not their frames."""
-    height, width = shape[:2]
-    across = quads[..., 2, :] - quads[..., 0, :]
-    slack = 0.1 * np.hypot(across[..., 0], across[..., 1])
-    beyond = np.maximum(-quads, quads - np.array([width, height])).max(axis=(2, 3))
-    outside = beyond > slack
-    if outside.any():
-        lost = np.flatnonzero(outside.any(axis=1)).tolist()
-        names = ", ".join(repr(form.fields[i].name) for i in lost[:6])
-        raise RegistrationError(
-            f"the page is cut off: boxes of field {names} lie outside the "
-            f"{width} x {height} image. Scan the whole page"
-        )
+    check_in_view(form, quads, shape)
     framed = scores[np.isfinite(scores)]
     # The median takes long, and mostly no field is below.
     if (framed < _FRAMES).any() and np.median(framed) < _FRAMES:

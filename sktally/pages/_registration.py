@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from sktally.exceptions import RegistrationError
 from sktally.form import TallyForm
 from sktally.form._kept import kept
 
@@ -18,6 +19,7 @@ __all__ = [
     "AnchorHit",
     "Registration",
     "apply_homography",
+    "check_in_view",
     "field_shifts",
     "form_quads",
     "turn_page",
@@ -170,6 +172,22 @@ def form_quads(form: TallyForm) -> np.ndarray:
     quads = boxes[..., :2] + boxes[..., 2:] * corners
     quads.flags.writeable = False
     return quads
+
+
+def check_in_view(form: TallyForm, quads: np.ndarray, shape: tuple[int, ...]) -> None:
+    """Refuse a page of which boxes lie outside, by a tenth of their diagonal."""
+    height, width = shape[:2]
+    across = quads[..., 2, :] - quads[..., 0, :]
+    slack = 0.1 * np.hypot(across[..., 0], across[..., 1])
+    beyond = np.maximum(-quads, quads - np.array([width, height])).max(axis=(2, 3))
+    outside = beyond > slack
+    if outside.any():
+        lost = np.flatnonzero(outside.any(axis=1)).tolist()
+        names = ", ".join(repr(form.fields[i].name) for i in lost[:6])
+        raise RegistrationError(
+            f"the page is cut off: boxes of field {names} lie outside the "
+            f"{width} x {height} image. Scan the whole page"
+        )
 
 
 def field_shifts(

@@ -34,16 +34,16 @@ def break_tie(
 
     `snapped` is what the first attempt snaps to.
     """
-    best = attempts[0]
-    found = [(best, snapped)]
+    found = [(attempts[0], snapped)]
     for other in attempts[1:]:
-        if not _is_rival(other, best):
-            continue
-        there = snap_bent(page, form, other.homography)
-        # Where paper is bent all turns agree little, but only one fits box by box.
-        if _fit(there[1]) > _fit(snapped[1]) - _TIE:
-            found.append((other, there))
-    if len(found) > 1:
+        if _is_rival(other, attempts[0]):
+            found.append((other, snap_bent(page, form, other.homography)))
+    # Where paper is bent all turns agree little, but only one fits box by box.
+    fits = [_fit(frames) for _, (_, frames) in found]
+    found = [
+        one for one, fit in zip(found, fits, strict=True) if fit > max(fits) - _TIE
+    ]
+    if len({one.turn for one, _ in found}) > 1:
         warnings.warn(
             f"form {form.name!r}: its anchors and printed lines look the same when the "
             "page is turned, so pages are taken as they lie. Describe the frames of "

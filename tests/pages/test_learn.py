@@ -100,6 +100,17 @@ def test_alignment_is_right(made):
         assert np.linalg.norm(apply_homography(matrix, corners) - truth).max() < 8
 
 
+@pytest.mark.parametrize("share", [0.5, 0.7, 0.8])
+def test_page_cut_off_through_its_boxes_is_refused(tmp_path, made, share):
+    learnt = learn_form("example", made.pages, out=tmp_path)
+    found = register_by_reference(made.pages[0], learnt)
+    last = found.quads.reshape(-1, 4, 2)[found.quads[..., 1].mean(axis=-1).argmax()]
+    top, bottom = np.sort(last[:, 1])[[0, -1]]
+    page = made.pages[0][: int(top + share * (bottom - top))]
+    with pytest.raises(RegistrationError, match="cut off|not all fields"):
+        register_by_reference(np.ascontiguousarray(page), learnt)
+
+
 def test_page_on_which_boxes_were_measured_is_found(tmp_path, made):
     turned = [np.ascontiguousarray(page[::-1, ::-1]) for page in made.pages]
     pages = [turned[0], turned[1], made.pages[2], turned[3]]

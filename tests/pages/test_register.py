@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,11 @@ from sktally import (
 )
 from sktally.datasets import make_tally_pages
 from sktally.pages import _locate
+from sktally.pages._bent import snap_bent
+from sktally.pages._locate import locate_form
 from sktally.pages._registration import apply_homography, form_quads
+from sktally.pages._view import Views
+from sktally.pages._which_way import break_tie
 
 PAGES = Path("../shared/data")
 CORNERS = ("top-left", "top-right", "bottom-right", "bottom-left")
@@ -425,6 +430,21 @@ def test_symmetric_form_says_so_and_keeps_the_page_as_it_lies():
         found = register_page(data.pages[0], form)
     assert found.turn == 0
     assert share_of_box(found.quads, data.quads[0]) < 0.01
+
+
+@pytest.mark.filterwarnings("error::sktally.exceptions.TallyWarning")
+def test_the_turn_whose_boxes_fit_is_taken_where_marks_fit_as_well_turned():
+    made = make_tally_pages(1, form="example", random_state=0)
+    page, form = Views(np.ascontiguousarray(made.pages[0][::-1, ::-1])), made.form
+    right = locate_form(page, form, min_score=0.6)[0]
+    assert right.turn == 180
+    width, height = form.page.width, form.page.height
+    half = np.array([[-1, 0, width], [0, -1, height], [0, 0, 1.0]])
+    wrong = replace(right, turn=0, homography=right.homography @ half)
+    for attempts in ([wrong, right], [right, wrong]):
+        snapped = snap_bent(page, form, attempts[0].homography)
+        best, (_, frames) = break_tie(page, form, attempts, snapped)
+        assert best is right and np.nanmin(frames) > 0.6
 
 
 def test_bends_are_never_invented_on_a_flat_page():
