@@ -181,7 +181,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
             uint8 cells from TallyCropper, 0 all over where one is absent.
         y : array-like of shape (n_tallies, n_fields)
             Box strings such as ``"x23"``, shorter ones aligned to the right, or counts.
-            "", None, NaN and -1 are missing and dropped.
+            "", None, NaN and -1 are missing and dropped. Columns by position, not name.
         **fit_params
             For the classifier's `fit`, see Notes.
 
