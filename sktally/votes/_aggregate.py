@@ -202,7 +202,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         targets = check_targets(y, absent=absent)
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).classifier.fit
-        vars(self).pop("calibrator_", None)  # of the classifier fitted before
+        self.__dict__.pop("calibrator_", None)  # of the classifier fitted before
         self.place_ratios_ = place_ratios(targets.label_sets, ~absent)
         self.classifier_, self.n_cells_ = fit_classifier(
             clone(self.classifier),
