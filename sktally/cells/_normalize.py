@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from sktally._validate import check_choice, check_range
 from sktally.cells._bubbled import BubbledCells, bubbles_of, with_bubbles
 from sktally.cells._output import ImageOutputMixin
+from sktally.cells._range import check_same_range, full_scale
 from sktally.cells._steps import Steps, normalize_cells
 from sktally.exceptions import TallyError
 
@@ -22,9 +23,6 @@ _LAYOUTS = (
     "(n_tallies, n_fields, n_places, height, width), (n_samples, height, width), "
     "(n_samples, height, width, 3) or flat (n_samples, n_pixels)"
 )
-# Full scale of arrays that are not uint8 or bool: the first of these that holds
-# all values seen in fit. 16 is scikit-learn's load_digits.
-_FULL_SCALES = (1.0, 16.0, 255.0)
 _LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601
 # Cells worked on at a time, at most: bounds memory, and the sides of the stacked image.
 _CHUNK = 600
@@ -160,7 +158,7 @@ class CellNormalizer(ImageOutputMixin, TransformerMixin, BaseEstimator):
         """
         self._check_params()
         X = self._check_cells(X, reset=True)
-        self.range_ = _full_scale(X)
+        self.range_ = full_scale(X)
         self.sd_ = 1.0
         if self.scaling == "standard":
             images = self._images(X)
@@ -190,11 +188,14 @@ class CellNormalizer(ImageOutputMixin, TransformerMixin, BaseEstimator):
         Raises
         ------
         TallyError
-            If `X` has another rank, is ragged, holds NaN or is not numeric.
+            If `X` has another rank, is ragged, holds NaN or is not numeric; or if its
+            pixels are evidently of another range than in fit, such as 0 to 1 after
+            0 to 255.
         """
         check_is_fitted(self)
         bubbles = bubbles_of(X)
         X = self._check_cells(X, reset=False)
+        check_same_range(X, self.range_)
         images = self._images(X)
         if self.scaling == "standard":
             images /= np.float32(self.sd_)
@@ -302,13 +303,3 @@ def _to_grey(X: np.ndarray) -> np.ndarray:
     if X.dtype.kind in "iu":
         grey = grey.round()
     return grey.astype(X.dtype)
-
-
-def _full_scale(X: np.ndarray) -> float:
-    """Return the value of full white: by type for uint8 and bool, else by the data."""
-    if X.dtype == np.uint8:
-        return 255.0
-    if X.dtype == bool:
-        return 1.0
-    highest = float(X.max()) if X.size else 1.0
-    return next((scale for scale in _FULL_SCALES if highest <= scale), highest)

@@ -114,7 +114,9 @@ class CNNClassifier(CellClassifier):
         model, ``FrozenEstimator(fitted CNNClassifier)``, or a state dict in a .pth or
         .safetensors file, such as torchvision's for "vgg16"; no code in a file is
         run. Tensors are matched by name and shape; in the output layer the rows of
-        classes known to both are kept. The range of the pixels is measured anew.
+        classes known to both are kept. The range of the pixels is measured anew. Both
+        bundled models need ``batch_norm=True``: they were trained with it, and their
+        weights do much worse without.
     freeze_layers : int, default=0
         Number of leading weight layers (convolutions and fully connected, as the
         network defines them) that keep the pretrained weights and batch-norm

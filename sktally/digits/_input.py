@@ -115,7 +115,13 @@ def images_for_predict(estimator, X) -> np.ndarray:
 def _labels(y):
     """Return a list or one column as an array; what is neither is for scikit-learn."""
     is_column = isinstance(y, list | tuple) or (hasattr(y, "dtype") and not issparse(y))
-    return as_labels(y) if is_column else y
+    try:
+        return as_labels(y) if is_column else y
+    except ValueError:  # of several lengths, such as texts and tuples
+        labels = np.empty(len(y), dtype=object)
+        for i, label in enumerate(y):
+            labels[i] = label
+        return labels
 
 
 def _stacked(X):
@@ -238,6 +244,7 @@ def encode_labels(y: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]:
             f"y: {len(missing)} of {len(y)} labels are missing (first: sample "
             f"{missing[0]}); label these samples, or leave them out"
         )
+    _check_one_kind("y", y)
     check_classification_targets(y)
     if classes is None:
         known, codes = np.unique(y, return_inverse=True)
@@ -261,6 +268,21 @@ def encode_labels(y: np.ndarray, classes) -> tuple[np.ndarray, np.ndarray]:
     return known, lookup[inverse]
 
 
+def _check_one_kind(name: str, labels: np.ndarray) -> None:
+    """Raise where labels are of kinds that have no order among each other."""
+    if labels.dtype != object:
+        return
+    try:
+        np.unique(labels)
+    except TypeError as error:
+        kinds = {type(label).__name__: label for label in labels.ravel()[::-1]}
+        found = " and ".join(f"{kind} ({label!r})" for kind, label in kinds.items())
+        raise TallyError(
+            f"{name}: expected labels of one kind, all texts or all whole numbers, got "
+            f"{found}; make texts of them all, such as by [str(v) for v in {name}]"
+        ) from error
+
+
 def check_same_classes(classes, known: np.ndarray) -> None:
     """Raise if `classes`, where given, are not those of the fitted network."""
     if classes is not None and set(_class_array(classes)) != set(known):
@@ -272,6 +294,7 @@ def check_same_classes(classes, known: np.ndarray) -> None:
 
 def _class_array(classes) -> np.ndarray:
     labels = np.asarray(classes)
+    _check_one_kind("classes", labels)
     if labels.ndim != 1 or len(labels) < 2 or len(np.unique(labels)) < len(labels):
         raise TallyError(
             "classes: expected a list of at least 2 different labels, got "

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from torch import nn
 
 from sktally.digits._input import label_text
 from sktally.digits._layers import weight_layers
+from sktally.digits._network import DigitNetwork
 from sktally.digits._sources import Source, weights_of
-from sktally.exceptions import TallyError
+from sktally.exceptions import TallyError, TallyWarning
 
 __all__ = ["transfer"]
+
+_NORMS = (
+    nn.modules.batchnorm._NormBase,  # of batches and of instances
+    nn.GroupNorm,
+    nn.LayerNorm,
+)
 
 
 def transfer(
@@ -28,6 +37,11 @@ def transfer(
     dict
         ``source`` and lists of tensor names: ``loaded``, ``partly_loaded``,
         ``reinitialized``, ``skipped`` (of the source, without a place here).
+
+    Warns
+    -----
+    TallyWarning
+        If the source normalises between its layers and `module` nowhere does.
     """
     report = {"source": source.name, "loaded": [], "partly_loaded": []}
     report |= {"reinitialized": [], "skipped": []}
@@ -57,6 +71,7 @@ def transfer(
         )
     _check_first(module, source, report)
     _check_frozen(module, report, freeze_layers)
+    _warn_of_norms(module, report)
     return report
 
 
@@ -98,6 +113,33 @@ def _check_frozen(module: nn.Module, report: dict, freeze_layers: int) -> None:
                     f"frozen with random weights: {name!r} does not fit the pretrained "
                     "model; freeze fewer layers, or use its settings and image size"
                 )
+
+
+def _warn_of_norms(module: nn.Module, report: dict) -> None:
+    """Warn where a network without normalisation takes the weights of one with it.
+
+    The weights that were loaded then work on numbers of another size than those they
+    were trained for, and much of what they know is lost.
+    """
+    mark = ".running_mean"
+    norms = [n.removesuffix(mark) for n in report["skipped"] if n.endswith(mark)]
+    if not norms or any(isinstance(part, _NORMS) for part in module.modules()):
+        return
+    if isinstance(module, DigitNetwork):
+        remedy = "pass batch_norm=True to CNNClassifier, without a named architecture"
+    else:
+        remedy = (
+            "take weights that were trained without it, or an architecture with "
+            "normalisation layers of these names"
+        )
+    warnings.warn(
+        f"pretrained: {report['source']} has batch normalisation, and the network "
+        f"being fitted has none: expected a place for {len(norms)} layers "
+        f"({', '.join(norms)}), which were skipped, and the weights that were loaded "
+        f"do much worse without; {remedy}",
+        TallyWarning,
+        stacklevel=6,
+    )
 
 
 def _shapes(weights: dict) -> str:

@@ -22,7 +22,7 @@ from sktally.cells._bubbled import bubbles_of
 from sktally.votes._cells import check_cells, read_cells
 from sktally.votes._confidence import HIGH_QUALITY
 from sktally.votes._decode import BLANK_RIGHT, CLASSES
-from sktally.votes._fitting import fit_classifier
+from sktally.votes._fitting import check_classifier, fit_classifier
 from sktally.votes._metrics import count_accuracy_score
 from sktally.votes._prior import check_ratios, place_ratios, weigh_by_place
 from sktally.votes._probabilities import ProbabilityMixin
@@ -181,7 +181,7 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
             uint8 cells from TallyCropper, 0 all over where one is absent.
         y : array-like of shape (n_tallies, n_fields)
             Box strings such as ``"x23"``, shorter ones aligned to the right, or counts.
-            "", None, NaN and -1 are missing and dropped.
+            "", None, NaN and -1 are missing and dropped. Columns by position, not name.
         **fit_params
             For the classifier's `fit`, see Notes.
 
@@ -192,17 +192,17 @@ class VoteCountAggregator(ProbabilityMixin, MetaEstimatorMixin, BaseEstimator):
         Raises
         ------
         TallyError
-            If X or y is of another shape or type, an element of y does not fit into
-            its field, or no labelled cell is left.
+            If `classifier` is none, X or y is of another shape or type, an element of
+            y does not fit into its field, or no labelled cell is left.
         """
         self._check_params()
+        check_classifier(self.classifier)
         check_given(y)
         cells, absent = check_cells(X)
         targets = check_targets(y, absent=absent)
         if get_config()["enable_metadata_routing"]:
             fit_params = process_routing(self, "fit", **fit_params).classifier.fit
-        if hasattr(self, "calibrator_"):  # of the classifier that was fitted before
-            del self.calibrator_
+        self.__dict__.pop("calibrator_", None)  # of the classifier fitted before
         self.place_ratios_ = place_ratios(targets.label_sets, ~absent)
         self.classifier_, self.n_cells_ = fit_classifier(
             clone(self.classifier),

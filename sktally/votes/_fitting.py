@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, get_tags
 from sklearn.utils.validation import check_is_fitted, has_fit_parameter
 
 from sktally._validate import check_range
@@ -20,7 +20,28 @@ from sktally.votes._targets import (
     check_tally_weights,
 )
 
-__all__ = ["fit_classifier", "split_by_page"]
+__all__ = ["check_classifier", "fit_classifier", "split_by_page"]
+
+
+def check_classifier(classifier: Any) -> None:
+    """Raise unless `classifier` can be fitted and asked for classes.
+
+    One that does not say what kind of estimator it is may be a classifier.
+    """
+    got, advice = repr(classifier), ""
+    if isinstance(classifier, type):
+        got = f"the class {classifier.__name__}"
+        advice = f", with brackets: {classifier.__name__}()"
+    elif all(hasattr(classifier, name) for name in ("get_params", "fit", "predict")):
+        tagged = hasattr(classifier, "__sklearn_tags__")
+        kind = get_tags(classifier).estimator_type if tagged else None
+        if kind in (None, "classifier"):
+            return
+        got += f" ({kind.replace('_', ' ')})"
+    raise TallyError(
+        f"classifier: expected a scikit-learn classifier of single cells, got {got}; "
+        f"pass an instance of one{advice or ', such as CNNClassifier()'}"
+    )
 
 
 def fit_classifier(

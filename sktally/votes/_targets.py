@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.sparse import issparse
 
 from sktally._validate import as_labels
 from sktally.exceptions import TallyError
@@ -145,6 +146,11 @@ def target_counts(y: object, *, blank_right: str = "missing") -> npt.NDArray[np.
 
 def as_object_table(y: object) -> npt.NDArray[np.object_]:
     """Return `y` as a 2-D array of Python objects, or raise TallyError."""
+    if issparse(y):
+        raise TallyError(
+            "y: expected a dense array of box strings or counts, got a sparse "
+            f"{type(y).__name__}, in which 0 and missing are alike; pass y.toarray()"
+        )
     if isinstance(y, pd.DataFrame | pd.Series):
         return _two_d(y.to_numpy(dtype=object))
     try:

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from sktally import load_reader, make_tally_pages
 from sktally.cells import CellNormalizer
 from sktally.cells._clean import flatten_background
 from sktally.datasets import make_digit_cells
@@ -144,6 +145,85 @@ def test_number_types_agree(digits, scale):
     np.testing.assert_allclose(normalizer.transform(floats), images, atol=0.02)
     # What is uint8 is on a scale of 255, whatever was seen in fit.
     np.testing.assert_array_equal(normalizer.transform(digits.images), images)
+
+
+RANGES = {
+    "1 after 255": (
+        255.0,
+        1.0,
+        r"0 to 255, .* got fractions of 1, up to 1, .* multiply X",
+    ),
+    "255 after 1": (1.0, 255.0, r"0 to 1, .* got values up to 2.* divide X by 255 if"),
+    "16 after 1": (1.0, 16.0, r"0 to 1, .* got values up to 1.* divide X by 16 if it "),
+    "255 after 16": (
+        16.0,
+        255.0,
+        "0 to 16, .* divide X by 15.9375 .* pass it as uint8",
+    ),
+    "65535 after 255": (255.0, 65535.0, r"0 to 255, .* divide X by 257 if it holds "),
+    "1 after 65535": (65535.0, 1.0, r"0 to 6\d+, .* got fractions of 1"),
+}
+
+
+@pytest.mark.parametrize("shape", [(12, 3, 40, 40), (36, 40, 40), (36, 1600)])
+@pytest.mark.parametrize("case", RANGES)
+def test_another_range_than_in_fit_is_refused(digits, case, shape):
+    learnt, given, message = RANGES[case]
+    shape = (1, *shape) if len(shape) == 4 else shape
+    cells = digits.images[:36].reshape(shape) / 255.0
+    normalizer = CellNormalizer().fit(cells * learnt)
+    normalizer.transform(cells * learnt)
+    with pytest.raises(TallyError, match=f"X: expected pixels in {message}"):
+        normalizer.transform(cells * given)
+    with pytest.raises(TallyError, match="call fit anew with pixels of this range"):
+        normalizer.transform((cells * given).astype(np.float32))
+    if given > 255:
+        with pytest.raises(TallyError, match="got values up to"):
+            normalizer.transform((cells * given).astype(np.uint16))
+
+
+def test_ranges_that_are_no_other(digits):
+    cells = digits.images[:12].reshape(2, 2, 3, 40, 40)
+    expected = CellNormalizer().fit_transform(cells)
+    normalizer = CellNormalizer().fit(cells.astype(np.float32))
+    # as wide as before, by type or by value
+    np.testing.assert_array_equal(normalizer.transform(cells), expected)
+    by_one = CellNormalizer().fit(cells / 255.0)
+    np.testing.assert_array_equal(by_one.transform(cells), expected)
+    normalizer.transform(cells * (255.5 / cells.max()))  # rounded up
+    with pytest.raises(TallyError, match=r"up to 300, .* np.clip\(X, 0, 255\) if they"):
+        normalizer.transform(cells * (300 / cells.max()))
+    # of any range: nothing, whole numbers, absent cells
+    for value in (0.0, 1.0, 2.0):
+        normalizer.transform(np.full(cells.shape, value))
+    normalizer.transform((cells > 100).astype(np.float64))
+    normalizer.transform(cells > 100)
+    some = cells.astype(np.float64)
+    some[0] = 0
+    assert np.isnan(normalizer.transform(some)[0]).all()
+    assert np.isfinite(normalizer.transform(some)[1]).all()
+
+
+def test_range_of_brightest_pixel_seen_holds_brighter_ones(digits):
+    cells = digits.images[:12].astype(np.float64) * 257
+    normalizer = CellNormalizer().fit(cells)
+    normalizer.transform(cells * 1.2)
+    with pytest.raises(TallyError, match="X: expected pixels in 0 to "):
+        normalizer.transform(cells * 16)
+
+
+def test_reader_refuses_cells_of_another_range():
+    reader = load_reader("example")
+    made = make_tally_pages(2, form="example", random_state=0)
+    cells = reader[0].transform(made.pages)
+    plain = np.asarray(cells)
+    for other in (plain / 255.0, plain.astype(np.uint16) * 257):
+        with pytest.raises(TallyError, match="the range learnt in fit"):
+            reader["normalize"].transform(other)
+    np.testing.assert_array_equal(
+        np.asarray(reader["normalize"].transform(plain.astype(np.float32))),
+        np.asarray(reader["normalize"].transform(plain)),
+    )
 
 
 def test_full_scale():

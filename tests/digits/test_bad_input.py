@@ -347,3 +347,42 @@ def test_a_new_first_layer_may_stand_before_known_ones(folder):
     model = CNNClassifier(architecture=Stem, max_epochs=1, pretrained=folder / "good")
     report = model.fit(X, Y).transfer_report_
     assert report["loaded"] == ["conv1.weight", "conv1.bias", "output.bias"]
+
+
+def objects(*labels):
+    array = np.empty(len(Y), dtype=object)
+    array[:] = [labels[i % len(labels)] for i in range(len(Y))]
+    return array
+
+
+MIXED = {
+    "texts and numbers": (objects("a", 1), r"got .*str \('a'\).*; make texts of them"),
+    "numbers and texts": (objects(1, "a"), r"got .*int \(1\)"),
+    "series": (pd.Series(objects("a", 1)), r"got .*int \(1\)"),
+    "texts and tuples": (objects("a", ("b", 1)), r"tuple \(\('b', 1\)\)"),
+    "a list of them": (objects("a", ("b", 1)).tolist(), r"tuple \(\('b', 1\)\)"),
+    "texts and bytes": (objects("a", b"b"), r"bytes \(b'b'\)"),
+}
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_labels_of_several_kinds(case):
+    labels, message = MIXED[case]
+    message = f"y: expected labels of one kind, .*{message}"
+    model = CNNClassifier(**TINY)
+    for fit in (
+        lambda: model.fit(X, labels),
+        lambda: model.partial_fit(X, labels, classes=["a", "b"]),
+        lambda: clone(model).set_params(classes=["a", "b"]).fit(X, labels),
+        lambda: CNNClassifier(**TINY, warm_start=True).fit(X, Y).fit(X, labels),
+    ):
+        with pytest.raises(TallyError, match=message):
+            fit()
+    if not isinstance(labels, list):
+        with pytest.raises(TallyError, match="classes: expected labels of one kind"):
+            model.set_params(classes=labels[:2]).fit(X, Y)
+
+
+def test_labels_that_have_an_order_are_of_one_kind():
+    model = CNNClassifier(**TINY).fit(X, objects(np.str_("a"), "b"))
+    assert model.classes_.tolist() == ["a", "b"]

@@ -10,8 +10,15 @@ from sklearn.base import clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.svm import SVC
 
-from sktally import CNNClassifier, save_model
-from sktally.exceptions import ModelFormatError, TallyError
+from sktally import (
+    CellNormalizer,
+    CNNClassifier,
+    load_model,
+    make_digit_cells,
+    save_model,
+)
+from sktally.exceptions import ModelFormatError, TallyError, TallyWarning
+from sktally.votes import CLASSES
 
 
 def tensors(model):
@@ -155,6 +162,73 @@ def test_other_architecture(digits, fitted):
     model = CNNClassifier(filters=(3, 3, 3), pretrained=FrozenEstimator(fitted))
     with pytest.raises(TallyError, match=r"no tensor of .* fits .*conv1.weight \(8, 1"):
         model.fit(X[:50], y[:50].astype(str))
+
+
+def test_skipped_batch_norm_is_told(digits, normed):
+    X, y = digits
+    start = FrozenEstimator(normed)
+    model = clone(normed).set_params(pretrained=start, max_epochs=1, batch_norm=False)
+    said = (
+        r"pretrained: FrozenEstimator has batch normalisation, .* none: .* 4 layers "
+        r"\(conv1_norm, .*, dense2_norm\), which were skipped, .* pass batch_norm=True"
+    )
+    with pytest.warns(TallyWarning, match=said) as caught:
+        model.fit(X[:100], y[:100])
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert "conv1_norm.running_mean" in model.transfer_report_["skipped"]
+    with pytest.warns(TallyWarning, match=said):
+        clone(model).partial_fit(X[:100], y[:100], classes=range(10))
+    # fewer blocks, each with its norm, are as asked for; so is no norm on both sides
+    fewer = clone(normed).set_params(pretrained=start, hidden=(32,), max_epochs=1)
+    fewer.fit(X[:100], y[:100])
+    assert "dense2_norm.running_mean" in fewer.transfer_report_["skipped"]
+
+
+def test_skipped_batch_norm_of_own_network(digits, normed):
+    class Plain(torch.nn.Module):
+        def __init__(self, n_classes, norm=torch.nn.Identity):
+            super().__init__()
+            self.conv1 = torch.nn.Conv2d(1, 8, 3, padding=1)
+            self.norm = norm(8)
+            self.output = torch.nn.Linear(8 * 8 * 8, n_classes)
+
+        def forward(self, x):
+            return self.output(self.norm(self.conv1(x)).relu().flatten(1))
+
+    class Normed(Plain):
+        def __init__(self, n_classes):
+            super().__init__(n_classes, torch.nn.BatchNorm2d)
+
+    X, y = digits
+    model = CNNClassifier(pretrained=FrozenEstimator(normed), max_epochs=1)
+    model.set_params(architecture=Plain)
+    with pytest.warns(TallyWarning, match="or an architecture with normalisation lay"):
+        model.fit(X[:100], y[:100])
+    model.set_params(architecture=Normed).fit(X[:100], y[:100])
+
+
+@pytest.mark.parametrize("name", ["handwriting", "default"])
+def test_bundled_models_need_batch_norm(name):
+    made = make_digit_cells(24, random_state=0)
+    cells = CellNormalizer().fit_transform(made.images)
+    filters = load_model(name)[-1].filters
+    model = CNNClassifier(
+        pretrained=name,
+        filters=filters,
+        batch_norm=True,
+        learning_rate=0.0,
+        max_epochs=1,
+        classes=[*CLASSES],
+        freeze_layers=5,
+        random_state=0,
+    )
+    model.fit(cells, made.target)
+    assert model.transfer_report_["skipped"] == []
+    assert model.transfer_report_["reinitialized"] == []
+    assert model.score(cells, made.target) > 0.9
+    model.set_params(batch_norm=False)
+    with pytest.warns(TallyWarning, match=f"pretrained: {name} has batch normalisat"):
+        model.fit(cells, made.target)
 
 
 @pytest.mark.parametrize(

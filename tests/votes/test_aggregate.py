@@ -4,12 +4,18 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array, csr_matrix
 from sklearn.base import BaseEstimator, ClassifierMixin, clone, is_classifier
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
+from sklearn.cluster import KMeans
+from sklearn.ensemble import (
+    BaggingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
@@ -19,6 +25,7 @@ from sklearn.utils import get_tags
 
 from sktally.exceptions import TallyError
 from sktally.votes import CLASSES, VoteCountAggregator, boxes_to_counts, place_weights
+from sktally.votes._fitting import check_classifier
 
 
 def neighbours():
@@ -381,6 +388,50 @@ def test_frozen_classifier_predicts_without_fit(tallies):
 def test_unfitted_says_so(classifier, tallies):
     with pytest.raises(NotFittedError, match="not fitted yet.*or give a FrozenEst"):
         VoteCountAggregator(classifier).predict(tallies[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (Ridge(), r"got Ridge\(\) \(regressor\); pass an instance of one, such as CNN"),
+        (make_pipeline(StandardScaler(), Ridge()), r"got Pipeline\(.* \(regressor\)"),
+        (GridSearchCV(Ridge(), {}), r"got GridSearchCV\(.* \(regressor\)"),
+        (FrozenEstimator(Ridge()), r"got FrozenEstimator\(.* \(regressor\)"),
+        (KMeans(), r"got KMeans\(\) \(clusterer\)"),
+        (IsolationForest(), r"got IsolationForest\(\) \(outlier detector\)"),
+        (StandardScaler(), r"got StandardScaler\(\); pass an instance of one"),
+        (SVC, r"got the class SVC; pass an instance of one, with brackets: SVC\(\)"),
+        (None, "got None; pass an instance of one, such as CNNClassifier"),
+        ("knn", "got 'knn'; pass an instance"),
+    ],
+)
+def test_what_is_no_classifier(given, message, tallies):
+    cells, _, boxes = tallies
+    message = f"(?s)classifier: expected a scikit-learn classifier .*{message}"
+    with pytest.raises(TallyError, match=message):
+        VoteCountAggregator(given).fit(cells, boxes)
+
+
+def test_classifier_without_tags_is_taken():
+    class Plain:
+        """Of no library, with what is asked of it."""
+
+        get_params = fit = predict = None
+
+    check_classifier(Plain())  # does not raise
+
+
+@pytest.mark.parametrize("kind", [csr_matrix, csr_array])
+def test_sparse_labels_are_refused(kind, tallies):
+    cells = tallies[0]
+    y = kind(np.ones((40, 2), dtype=int))
+    votes = VoteCountAggregator(neighbours())
+    with pytest.raises(
+        TallyError, match=r"y: expected a dense .* csr_.* y.toarray\(\)"
+    ):
+        votes.fit(cells, y)
+    with pytest.raises(TallyError, match=r"pass y.toarray\(\)"):
+        votes.fit(cells, y.toarray()).score(cells, y)
 
 
 def test_sample_weight_of_a_tally_is_spread_over_its_cells(tallies):
