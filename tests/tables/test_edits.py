@@ -117,7 +117,7 @@ def test_what_is_no_list_of_edits(store, tmp_path):
         import_edits(store, edits())
     with pytest.raises(StoreError, match="unknown: colour"):
         import_edits(store, edits(count="1", colour="red"))
-    with pytest.raises(StoreError, match="expected a CSV file in UTF-8"):
+    with pytest.raises(StoreError, match="none.csv: .*, but there is none of this n"):
         import_edits(store, tmp_path / "none.csv")
     empty = tmp_path / "empty.csv"
     empty.touch()
@@ -125,6 +125,9 @@ def test_what_is_no_list_of_edits(store, tmp_path):
         import_edits(store, empty)
     empty.write_bytes(b"file,field\xff\xfe\n")
     with pytest.raises(StoreError, match="expected a CSV file in UTF-8"):
+        import_edits(store, empty)
+    empty.write_text("file;field;who;count\na.png;01;ana;7\n")
+    with pytest.raises(StoreError, match="file separated by semicolons; save it with"):
         import_edits(store, empty)
 
 

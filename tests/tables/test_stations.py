@@ -120,7 +120,7 @@ def test_lists_that_are_none(tmp_path):
         join_stations(pages, STATIONS, by="tps_.*")
     with pytest.raises(TallyError, match=r"regular expression, got '\('"):
         join_stations(pages, STATIONS, by="(")
-    with pytest.raises(TallyError, match="expected a CSV file in UTF-8"):
+    with pytest.raises(TallyError, match="expected a CSV file, but there is none of"):
         join_stations(pages, tmp_path / "none.csv")
     empty = tmp_path / "empty.csv"
     empty.touch()
