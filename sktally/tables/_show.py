@@ -25,7 +25,7 @@ from sktally.tables._rows import crop_and_clean, read_cropped
 from sktally.tables._scan import Scan, scan_of
 from sktally.tables._schema import explained
 from sktally.tables._sheets import JOINED, shown_reconciliation
-from sktally.tables._store import Store
+from sktally.tables._store import Store, check_open
 
 __all__ = ["Shown", "as_written", "show_page"]
 
@@ -55,7 +55,7 @@ def show_page(
     name: str,
     field: str | None = None,
     *,
-    run: Run | None = None,
+    run: Run | int | None = None,
     reader: Pipeline | None = None,
 ) -> Shown:
     """Draw a page of a store and tell where its numbers come from.
@@ -68,7 +68,7 @@ def show_page(
         The page, as `sktally.tables.import_edits` takes it.
     field : str, optional
         Draw the boxes of this field enlarged, with their probabilities.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
     reader : Pipeline, optional
         Read the page once more with it and say whether the result is the same.
@@ -107,8 +107,9 @@ def show_page(
     (3, True)
     >>> folder.cleanup()
     """
+    check_open(store)
     with as_written(store):
-        return _shown_page(store, run or store.run(), name, field, reader)
+        return _shown_page(store, store.run(run), name, field, reader)
 
 
 @contextmanager
