@@ -100,6 +100,7 @@ def test_edits_belong_to_the_image(store, reader, scans, tmp_path):
         ({"count": "12.0"}, "got '12.0'"),
         ({"boxes": "x2"}, "boxes: expected 3 characters"),
         ({"boxes": "a23"}, "expected one of '0123456789x_' per box"),
+        ({"boxes": "X23"}, "in 'X23'; only a lower-case 'x' is a crossed box"),
         ({"boxes": "x23", "count": "24"}, "count: 'x23' is 23, got 24"),
         ({"purpose": "guess"}, "purpose: expected correction or entry or audit"),
     ],
