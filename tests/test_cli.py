@@ -220,6 +220,10 @@ def test_people_correct_show_and_verify_a_store(scans, tmp_path):
     assert "final 217" in shown.stdout and "correction by ana" in shown.stdout
     assert "read again: the same; probabilities differ by 0" in shown.stdout
     assert cv2.imread(str(tmp_path / "a.png")).shape[0] > 500
+    assert run("edits", "export", store, "--run", 1).stdout.count("\n") == 2
+    wrong = run("edits", "export", store, "--run", 9)
+    assert wrong.exit_code == 2 and wrong.stdout == ""
+    assert "expected a run of 1 to 1, got 9" in wrong.stderr
     entry = edits.read_text().replace("217", "216")
     edits.write_text(entry)
     run("edits", "import", store, edits, "--purpose", "entry")

@@ -176,7 +176,8 @@ def _shares(text: str) -> SumSlips:
     default="stem",
     show_default=True,
     help="Where a page names its station: stem (of its file name), code (QR or bar "
-    "code on it), or a regular expression with one group for its path.",
+    "code on it; its scan must still be there), or a regular expression with one group "
+    "for its path.",
 )
 @_RUN
 @explain
@@ -333,5 +334,7 @@ def export_edits(
         if disagreements:
             table = find_disagreements(opened, opened.run(run))
         else:
+            if run is not None:
+                opened.run(run)  # edits hold in every run, but in none that is not
             table = edits_table(opened)
     put([table], out)
