@@ -273,6 +273,19 @@ def test_show_tells_what_needs_no_scan(scans, tmp_path):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("out", ["/proc/new.csv", "{tmp}/gone/new.csv"])
+def test_where_a_table_cannot_be_written_nothing_is_read(
+    scans, tmp_path, out, monkeypatch
+):
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc here")
+    monkeypatch.setattr("sktally.tables.read_tallies", pytest.fail)
+    out = Path(out.format(tmp=tmp_path))
+    found = run("read", scans[0], "--form", "example", "--out", out)
+    assert found.exit_code == 2 and not out.exists()
+    assert "cannot be written" in found.stderr or "make it first" in found.stderr
+
+
 def test_a_store_is_not_put_beside_scans(scans):
     folder, _ = scans
     found = run("read", folder, "--form", "example", "--out", folder / "votes.sqlite")
