@@ -1,3 +1,4 @@
+import re
 import shutil
 import subprocess
 import sys
@@ -219,6 +220,10 @@ def test_people_correct_show_and_verify_a_store(scans, tmp_path):
     assert "final 217" in shown.stdout and "correction by ana" in shown.stdout
     assert "read again: the same; probabilities differ by 0" in shown.stdout
     assert cv2.imread(str(tmp_path / "a.png")).shape[0] > 500
+    assert run("edits", "export", store, "--run", 1).stdout.count("\n") == 2
+    wrong = run("edits", "export", store, "--run", 9)
+    assert wrong.exit_code == 2 and wrong.stdout == ""
+    assert "expected a run of 1 to 1, got 9" in wrong.stderr
     entry = edits.read_text().replace("217", "216")
     edits.write_text(entry)
     run("edits", "import", store, edits, "--purpose", "entry")
@@ -236,11 +241,49 @@ def test_people_correct_show_and_verify_a_store(scans, tmp_path):
         found = run("verify", store)
         assert found.exit_code == 1 and "is not the file that was read" in found.stdout
         found = run("show", store, "page1.jpg")
-        assert found.exit_code == 2 and "it is gone or changed" in found.stderr
+        assert found.exit_code == 0 and "has other bytes now" in found.stderr
     finally:
         (folder / "page1.jpg").write_bytes(kept)
     found = run("show", store, "page1.jpg", "99")
     assert found.exit_code == 2 and "field: expected one of" in found.stderr
+
+
+def test_show_tells_what_needs_no_scan(scans, tmp_path):
+    folder, store = tmp_path / "scans", tmp_path / "votes.sqlite"
+    shutil.copytree(scans[0], folder)
+    run("read", folder, "--form", "example", "--out", store)
+    command, out = ("show", store, "page1.jpg", "01"), tmp_path / "a.png"
+    before = run(*command)
+    assert before.exit_code == 0 and before.stderr == ""
+    (folder / "page1.jpg").unlink()
+    without = run(*command)
+    assert without.exit_code == 0 and without.stdout == before.stdout
+    assert "SHA-256" in without.stdout and "box 1: " in without.stdout
+    told = (
+        "sktally: .*page1.jpg: expected the scan .* gone, .* no picture was drawn, .*"
+    )
+    told += (
+        "put it back for that, and see `sktally verify .*votes.sqlite --rows-only`\n"
+    )
+    assert re.fullmatch(told, without.stderr)
+    for option in (["--out", out], ["--again"]):
+        asked = run(*command, *option)
+        assert asked.exit_code == 2 and asked.stdout == before.stdout
+        assert asked.stderr == without.stderr
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("out", ["/proc/new.csv", "{tmp}/gone/new.csv"])
+def test_where_a_table_cannot_be_written_nothing_is_read(
+    scans, tmp_path, out, monkeypatch
+):
+    if not Path("/proc/self").exists():
+        pytest.skip("no /proc here")
+    monkeypatch.setattr("sktally.tables.read_tallies", pytest.fail)
+    out = Path(out.format(tmp=tmp_path))
+    found = run("read", scans[0], "--form", "example", "--out", out)
+    assert found.exit_code == 2 and not out.exists()
+    assert "cannot be written" in found.stderr or "make it first" in found.stderr
 
 
 def test_a_store_is_not_put_beside_scans(scans):

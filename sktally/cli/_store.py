@@ -11,6 +11,7 @@ from sktally._words import number
 from sktally.cli._common import (
     INTERRUPTED,
     RUN,
+    USAGE,
     WRONG,
     calibrator_option,
     explain,
@@ -175,7 +176,8 @@ def _shares(text: str) -> SumSlips:
     default="stem",
     show_default=True,
     help="Where a page names its station: stem (of its file name), code (QR or bar "
-    "code on it), or a regular expression with one group for its path.",
+    "code on it; its scan must still be there), or a regular expression with one group "
+    "for its path.",
 )
 @_RUN
 @explain
@@ -226,7 +228,8 @@ def show(
 
     FILE is a scan whose pages STORE holds.
 
-    With FIELD its boxes are drawn enlarged, with their probabilities.
+    With FIELD its boxes are drawn enlarged, with their probabilities. Exit status 2 if
+    the scan is gone, and --out or --again needs it; all that STORE holds is told.
     """
     from sktally.tables import Store, show_page
 
@@ -239,6 +242,9 @@ def show(
             reader = reader_of_run(chosen)
         shown = show_page(opened, file, field, run=chosen, reader=reader)
     click.echo(shown.text)
+    if shown.picture is None:
+        say(shown.problem)
+        sys.exit(USAGE if again or out is not None else 0)
     if out is not None:
         from sktally.pages import write_picture
 
@@ -328,5 +334,7 @@ def export_edits(
         if disagreements:
             table = find_disagreements(opened, opened.run(run))
         else:
+            if run is not None:
+                opened.run(run)  # edits hold in every run, but in none that is not
             table = edits_table(opened)
     put([table], out)

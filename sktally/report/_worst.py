@@ -12,9 +12,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sktally.exceptions import TallyError
-from sktally.pages import read_page
-from sktally.pages._read import count_pages
 from sktally.report._pages import Pages
 from sktally.report._pictures import (
     Picture,
@@ -24,8 +21,7 @@ from sktally.report._pictures import (
 )
 from sktally.tables import Run, Store
 from sktally.tables._final import final_count, settled
-from sktally.tables._find import file_of
-from sktally.tables._image import file_sha256
+from sktally.tables._scan import Scan, scan_of
 from sktally.tables._sheets import JOINED, shown_reconciliation
 from sktally.tables._values import edits_of
 
@@ -126,7 +122,8 @@ def _sheet(store: Store, run: Run, row: pd.Series, images: bool) -> Sheet:
         if read:
             least = sorted(range(n_fields), key=lambda i: _sureness(found[i][0]))
             found = [found[i] for i in sorted(least[:_FIELDS])]
-        page, note = _scan(store, sha256, number) if images else (None, _NO_IMAGES)
+        scan = scan_of(store, sha256, number) if images else Scan(problem=_NO_IMAGES)
+        page, note = scan.image, scan.problem
         if page is not None:
             quads = [quads for _, quads in found if quads is not None]
             picture = embedded(page_picture(page, quads, turn or 0))
@@ -166,18 +163,6 @@ def _quads(polygons: Any) -> np.ndarray | None:
     if not isinstance(polygons, bytes) or len(polygons) % 32:
         return None
     return np.frombuffer(polygons, "<f4").astype(float).reshape(-1, 4, 2)
-
-
-def _scan(store: Store, sha256: str, number: int) -> tuple[np.ndarray | None, str]:
-    """Return the page as it was read, or why that cannot be."""
-    path = file_of(store, sha256)
-    try:
-        if path is None or file_sha256(path) != sha256:
-            return None, "the file that was read is gone, or has other bytes now"
-        several = count_pages(path) > 1
-        return read_page(f"{path}#page={number}" if several else str(path)), ""
-    except (OSError, TallyError) as error:
-        return None, f"the file cannot be read any more ({error!s:.200})"
 
 
 def _drawn(field: Field, page: np.ndarray | None, quads: np.ndarray | None) -> Field:

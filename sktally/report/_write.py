@@ -43,7 +43,7 @@ def write_report(
     store: str | Path | Store,
     out: str | Path,
     *,
-    run: int | None = None,
+    run: Run | int | None = None,
     by: str | Sequence[str] | None = None,
     stations: str | Path | pd.DataFrame | None = None,
     station_by: str = "stem",
@@ -71,7 +71,7 @@ def write_report(
         The store.
     out : str or path
         File to write, whose name ends in ``.html``; one that is there is replaced.
-    run : int, optional
+    run : Run or int, optional
         Which run; by default the one last read in.
     by : str or list of str, optional
         What batches are: columns of `stations`, which totals are then grouped by too,

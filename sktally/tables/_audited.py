@@ -16,7 +16,7 @@ from sktally.tables._final import last_of_each
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._sheets import check_sums, page_proba
-from sktally.tables._store import Store
+from sktally.tables._store import Store, chosen_run
 from sktally.tables._values import Edit, edits_of
 from sktally.votes import CLASSES, DigitCalibrator, SumSlips, fit_slips
 
@@ -27,14 +27,14 @@ __all__ = ["audited_calibrator", "audited_slips"]
 _MIN_SHEETS = 50
 
 
-def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
+def audited_slips(store: Store, run: Run | int | None = None) -> tuple[SumSlips, int]:
     """Learn how often sums are off from sheets that audits have read whole.
 
     Parameters
     ----------
     store : Store
         An open store.
-    run : Run, optional
+    run : Run or int, optional
         Whose form and pages; by default the one last read in.
 
     Returns
@@ -70,7 +70,7 @@ def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
     sktally.exceptions.StoreError: ... expected at least 50 sheets ..., got 0...
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    run = chosen_run(store, run)
     sums = check_sums(run)
     bound = list(dict.fromkeys(n for total in sums for n in (total, *sums[total])))
     sheets = _audited(store, run).values()
@@ -86,7 +86,7 @@ def audited_slips(store: Store, run: Run | None = None) -> tuple[SumSlips, int]:
 
 def audited_calibrator(
     store: Store,
-    run: Run | None = None,
+    run: Run | int | None = None,
     *,
     by: str = "place",
     method: str = "matrix",
@@ -97,7 +97,7 @@ def audited_calibrator(
     ----------
     store : Store
         An open store.
-    run : Run, optional
+    run : Run or int, optional
         Whose form and pages; by default the one last read in.
     by : {"all", "place"}, default="place"
     method : {"temperature", "matrix"}, default="matrix"
@@ -132,7 +132,7 @@ def audited_calibrator(
     sktally.exceptions.StoreError: ... expected at least 20 labelled pages ..., got 0...
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    run = chosen_run(store, run)
     form = form_of(run)
     read = "SELECT sha256, number, id FROM pages WHERE run = ? AND status = 'ok'"
     pages = {(sha256, number): page for sha256, number, page in store.ask(read, run.id)}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any, Self
 
+from sktally.exceptions import StoreError
 from sktally.tables._chain import add_link, chain_end
 from sktally.tables._schema import connect, explained
 
@@ -25,6 +27,11 @@ class Base:
     """
 
     def __init__(self, path: str | Path, *, make: bool = False) -> None:
+        if not isinstance(path, str | PathLike):
+            raise StoreError(
+                "store: expected a Store, or its path as str or Path, got "
+                f"{path!r:.60} ({type(path).__name__})"
+            )
         self.path = Path(path)
         self.base = connect(path, make=make)
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 from sktally.tables._files import name_now
 from sktally.tables._records import Run
-from sktally.tables._store import Store
+from sktally.tables._store import Store, opened
 
 __all__ = ["file_copies"]
 
 
 def file_copies(
-    store: Store | str | Path, run: Run | None = None
+    store: Store | str | Path, run: Run | int | None = None
 ) -> dict[str, list[str]]:
     """Return the copies of each file that pages were read from.
 
@@ -24,7 +23,7 @@ def file_copies(
     ----------
     store : Store, str or path
         An open store, or the path of one.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
 
     Returns
@@ -61,7 +60,7 @@ def file_copies(
         "ON f.sha256 = p.sha256 WHERE p.run = ? AND f.file != lies ORDER BY 1, 2"
     )
     copies: dict[str, list[str]] = {}
-    with nullcontext(store) if isinstance(store, Store) else Store(store) as opened:
-        for file, other in opened.ask(ask, (run or opened.run()).id):
+    with opened(store) as source:
+        for file, other in source.ask(ask, source.run(run).id):
             copies.setdefault(file, []).append(other)
     return copies

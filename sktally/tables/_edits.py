@@ -21,7 +21,7 @@ from sktally.tables._find import find_page
 from sktally.tables._image import PageName
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
-from sktally.tables._store import Store
+from sktally.tables._store import Store, chosen_run
 from sktally.tables._typed import ask_typed
 from sktally.votes import boxes_to_counts
 
@@ -39,7 +39,7 @@ def import_edits(
     table: str | Path | pd.DataFrame,
     *,
     purpose: str | None = None,
-    run: Run | None = None,
+    run: Run | int | None = None,
 ) -> tuple[int, int]:
     """Add what people say of fields, all rows or none.
 
@@ -54,7 +54,7 @@ def import_edits(
         the field cannot be read.
     purpose : {"correction", "entry", "audit"}, optional
         Of rows that do not say: "correction" by default.
-    run : Run, optional
+    run : Run or int, optional
         In which files are looked up; by default the one last read in. Edits belong to
         the image, so they hold in every run.
 
@@ -101,7 +101,7 @@ def import_edits(
     23
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    run = chosen_run(store, run)
     rows = _read(table)
     unknown = [str(name) for name in rows if name not in (*_KNOWN, *_EXPORTED)]
     missing = [name for name in _NEEDED if name not in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from sktally._validate import is_there
 from sktally.exceptions import StoreError, TallyError
 from sktally.tables._image import PageName
 
-__all__ = ["check_store_path", "check_table_path"]
+__all__ = ["check_store_path", "check_table_path", "not_written", "partial_of"]
 
 #: Endings of tables.
 _TABLES = (".csv", ".parquet", ".dta")
@@ -37,7 +38,8 @@ def check_table_path(
     Raises
     ------
     TallyError
-        If the ending is another, the folder is missing, or pages lie in it.
+        If the ending is another, the folder is missing or cannot be written to, a
+        folder has the name, or pages lie beside it.
 
     Examples
     --------
@@ -53,7 +55,40 @@ def check_table_path(
             f"{path.suffix or 'no ending'!r}"
         )
     _check_folder(path, pages, TallyError)
+    _check_writable(path)
     return path
+
+
+def partial_of(path: Path) -> Path:
+    """Return the name under which a table is written until it is whole."""
+    return path.with_name(path.name + ".partial")
+
+
+def not_written(path: Path, error: OSError) -> TallyError:
+    """Return what to say where a table cannot be written."""
+    return TallyError(
+        f"{path}: cannot be written ({error.strerror or error}); choose a folder that "
+        "exists and may be written to"
+    )
+
+
+def _check_writable(path: Path) -> None:
+    """Raise where a table could not be written; nothing is left behind.
+
+    A file without a name is made: what permissions say is not all, a disk may be
+    mounted to be read only.
+    """
+    if path.is_dir():
+        raise TallyError(
+            f"{path}: expected the name of a table to write, got that of a folder; "
+            "choose another name"
+        )
+    try:
+        partial_of(path).exists()  # raises if the name is too long
+        with tempfile.TemporaryFile(dir=path.absolute().parent):
+            pass
+    except OSError as error:
+        raise not_written(path, error) from None
 
 
 def check_store_path(path: str | Path, pages: Sequence[str] = ()) -> Path:

@@ -15,6 +15,7 @@ from sktally.exceptions import TallyError
 from sktally.tables._audited import audited_slips
 from sktally.tables._circumstances import versions
 from sktally.tables._origin import form_of
+from sktally.tables._records import Run
 from sktally.tables._sheets import (
     add_sheets,
     begin_reconciliation,
@@ -82,7 +83,7 @@ def reconcile_store(
     path: str | Path,
     *,
     slips: SumSlips | str | None = None,
-    run: int | None = None,
+    run: Run | int | None = None,
     calibrator: DigitCalibrator | None = None,
     progress: Callable[[Reconciliation], object] | None = None,
 ) -> Reconciliation:
@@ -99,7 +100,7 @@ def reconcile_store(
     slips : SumSlips or "audits", optional
         How often sums are off as written; ``SumSlips()`` by default, which is a guess.
         "audits" learns it from the audit readings in the store, see `audited_slips`.
-    run : int, optional
+    run : Run or int, optional
         By default the one last read in.
     calibrator : DigitCalibrator, optional
         Fitted: makes the probabilities of the reader what they are worth.

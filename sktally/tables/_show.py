@@ -1,7 +1,7 @@
 """Show where a number comes from: the page, its boxes, the crops, the probabilities.
 
-Comes in: a store and the name of a page. Goes out: a text and a picture, made from
-what the store holds and from the scan itself, if it is still what was read.
+Comes in: a store and the name of a page. Goes out: a text of what the store holds, and
+a picture of the scan itself, if it is still what was read.
 """
 
 from __future__ import annotations
@@ -12,30 +12,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from sktally.cells._sample import sample_cells
 from sktally.exceptions import StoreError, TallyError
-from sktally.form import TallyForm
-from sktally.pages import Registration, draw_registration, read_page
-from sktally.pages._read import count_pages
+from sktally.tables._drawn import draw_page, likeliest, proba_of
 from sktally.tables._final import Edit, final_count, settled
-from sktally.tables._find import file_of, find_page
-from sktally.tables._image import file_sha256
+from sktally.tables._find import find_page
 from sktally.tables._origin import form_of
 from sktally.tables._records import Run
 from sktally.tables._rows import crop_and_clean, read_cropped
+from sktally.tables._scan import Scan, scan_of
 from sktally.tables._schema import explained
 from sktally.tables._sheets import JOINED, shown_reconciliation
-from sktally.tables._store import Store
-from sktally.votes import CLASSES
+from sktally.tables._store import Store, check_open
 
 __all__ = ["Shown", "as_written", "show_page"]
-
-_SIDE = 120  # pixels of a crop in the picture
-_LIKELY = 3  # classes named for each box
 
 
 @dataclass(frozen=True)
@@ -46,12 +38,16 @@ class Shown:
     ----------
     text : str
         All that is known of the page, line by line.
-    picture : ndarray of shape (height, width, 3)
-        uint8 RGB: the page with its boxes and, of a field, its crops.
+    picture : ndarray of shape (height, width, 3), optional
+        uint8 RGB: the page with its boxes and, of a field, its crops. None without the
+        scan that was read.
+    problem : str
+        Why there is no picture, and what was not compared; empty where there is one.
     """
 
     text: str
-    picture: np.ndarray
+    picture: np.ndarray | None
+    problem: str = ""
 
 
 def show_page(
@@ -59,7 +55,7 @@ def show_page(
     name: str,
     field: str | None = None,
     *,
-    run: Run | None = None,
+    run: Run | int | None = None,
     reader: Pipeline | None = None,
 ) -> Shown:
     """Draw a page of a store and tell where its numbers come from.
@@ -72,7 +68,7 @@ def show_page(
         The page, as `sktally.tables.import_edits` takes it.
     field : str, optional
         Draw the boxes of this field enlarged, with their probabilities.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
     reader : Pipeline, optional
         Read the page once more with it and say whether the result is the same.
@@ -80,12 +76,13 @@ def show_page(
     Returns
     -------
     Shown
+        Without a picture if no file is left with the bytes that were read: the text is
+        what the store holds, then, and nothing of it is compared with a scan.
 
     Raises
     ------
     StoreError
-        If there is no such page or field, or no file is left with the bytes that were
-        read.
+        If there is no such page or field.
 
     See Also
     --------
@@ -110,8 +107,9 @@ def show_page(
     (3, True)
     >>> folder.cleanup()
     """
+    check_open(store)
     with as_written(store):
-        return _shown_page(store, run or store.run(), name, field, reader)
+        return _shown_page(store, store.run(run), name, field, reader)
 
 
 @contextmanager
@@ -148,32 +146,29 @@ def _shown_page(
         raise StoreError(
             f"field: expected one of {', '.join(form.field_names)}, got {field!r}"
         )
-    path = file_of(store, page["sha256"])
-    if path is None or file_sha256(path) != page["sha256"]:
-        raise StoreError(
-            f"{page['file']}: expected the file that was read (SHA-256 "
-            f"{page['sha256'][:12]}...), but it is gone or changed; put it back"
-        )
-    several = count_pages(path) > 1
-    source = f"{path}#page={page['number']}" if several else str(path)
-    image = read_page(source)
     lines = _told(store, run, page)
     for row in fields:
         if field in (None, row["field"]):
             lines += _field_told(store, page, row)
     if field is not None:
         lines += _likely(fields[form.field_names.index(field)], form.n_places)
+    scan = scan_of(store, page["sha256"], page["number"])
+    if scan.image is None:
+        return Shown("\n".join(lines), None, _without(store, page, scan))
     if reader is not None:
-        lines.append(_again(reader, source, fields))
-    registration = _registration(page, fields, form)
-    texts = [f"{row['boxes'] or ''} = {_shown(row['count'])}" for row in fields]
-    error = TallyError(page["message"]) if registration is None else None
-    picture = draw_registration(image, form, registration, error=error, texts=texts)
-    if field is not None and registration is not None:
-        j = form.field_names.index(field)
-        crops = _crops(image, registration.quads[j : j + 1], fields[j], form.n_places)
-        picture = _below(picture, crops)
+        lines.append(_again(reader, scan.source, fields))
+    picture = draw_page(scan.image, form, page, fields, field)
     return Shown("\n".join(lines), picture)
+
+
+def _without(store: Store, page: dict[str, Any], scan: Scan) -> str:
+    """Say that there is no picture of a page, and why."""
+    return (
+        f"{page['file']}: expected the scan that was read (SHA-256 "
+        f"{page['sha256'][:12]}...), but {scan.problem}; no picture was drawn, nothing "
+        "was read again, and what the store holds was not compared with the scan: put "
+        f"it back for that, and see `sktally verify {store.path} --rows-only`"
+    )
 
 
 def _rows(store: Store, question: str, *values: Any) -> list[dict[str, Any]]:
@@ -254,24 +249,12 @@ def _shown(count: int | None) -> str:
     return "missing" if count is None else str(count)
 
 
-def _proba(row: dict[str, Any], n_places: int) -> np.ndarray | None:
-    """Return probabilities (n_places, n_classes), or None where there are none."""
-    if row["proba"] is None:
-        return None
-    return np.frombuffer(row["proba"], "<f4").reshape(n_places, -1)
-
-
-def _best(proba: np.ndarray) -> str:
-    order = np.argsort(-proba)[:_LIKELY]
-    return "  ".join(f"{CLASSES[k]} {proba[k]:.3f}" for k in order)
-
-
 def _likely(row: dict[str, Any], n_places: int) -> list[str]:
-    proba = _proba(row, n_places)
+    proba = proba_of(row, n_places)
     if proba is None:
         return []
     return [
-        f"    box {i + 1}: {_best(p)}"
+        f"    box {i + 1}: {likeliest(p)}"
         for i, p in enumerate(p for p in proba if np.isfinite(p).all())
     ]
 
@@ -286,57 +269,10 @@ def _again(reader: Pipeline, source: str, fields: list[dict[str, Any]]) -> str:
     boxes = [row["boxes"] for row in fields]
     if read.boxes[0].tolist() != boxes:
         return f"read again: differs, {', '.join(read.boxes[0])}"
-    then = [_proba(row, read.digit_proba.shape[2]) for row in fields]
+    then = [proba_of(row, read.digit_proba.shape[2]) for row in fields]
     change = max(
         float(np.nanmax(np.abs(now - old)))
         for now, old in zip(read.digit_proba[0], then, strict=True)
         if old is not None
     )
     return f"read again: the same; probabilities differ by {change:.2g} at most"
-
-
-def _registration(
-    page: dict[str, Any], fields: list[dict[str, Any]], form: TallyForm
-) -> Registration | None:
-    if page["transform"] is None:
-        return None
-    quads = [np.frombuffer(row["polygons"], "<f4").astype(float) for row in fields]
-    residual = page["residual"]
-    return Registration(
-        homography=np.reshape(json.loads(page["transform"]), (3, 3)),
-        quads=np.reshape(quads, (form.n_fields, form.n_places, 4, 2)),
-        turn=page["turn"],
-        score=page["score"],
-        residual=np.nan if residual is None else residual,
-        method=page["method"],
-    )
-
-
-def _crops(
-    image: np.ndarray, quads: np.ndarray, row: dict[str, Any], n_places: int
-) -> np.ndarray:
-    """Return the boxes of a field side by side, each over its probabilities."""
-    cells = sample_cells(image, quads, cell_size=(_SIDE, _SIDE), margin=0.15)[0]
-    proba = _proba(row, n_places)
-    parts = []
-    for i, cell in enumerate(cells):
-        if not np.isfinite(quads[0, i]).all():
-            continue
-        part = np.full((_SIDE + 70, _SIDE + 20, 3), 255, np.uint8)
-        part[5 : 5 + _SIDE, 10 : 10 + _SIDE] = cell[..., None]
-        if proba is not None:
-            for line, text in enumerate(_best(proba[i]).split("  ")):
-                place = (12, _SIDE + 22 + 18 * line)
-                cv2.putText(part, text, place, 0, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-        parts.append(part)
-    return np.hstack(parts)
-
-
-def _below(picture: np.ndarray, crops: np.ndarray) -> np.ndarray:
-    """Stack two pictures, the narrower one on white."""
-    width = max(picture.shape[1], crops.shape[1])
-    both = [
-        np.pad(part, ((0, 0), (0, width - part.shape[1]), (0, 0)), constant_values=255)
-        for part in (picture, crops)
-    ]
-    return np.vstack(both)

@@ -45,6 +45,9 @@ class StationReport:
         Stations without a page.
     copied : dict of str to str
         Pages that took their station from the name of a copy of their file, and which.
+    unopened : list of str
+        Pages without a station, by code, that are not known to have no code: their
+        file is gone or cannot be opened.
 
     Examples
     --------
@@ -61,6 +64,7 @@ class StationReport:
     double: dict[str, list[str]]
     missing: list[str]
     copied: dict[str, str] = field(default_factory=dict)
+    unopened: list[str] = field(default_factory=list)
 
     @property
     def text(self) -> str:
@@ -69,6 +73,10 @@ class StationReport:
         copied = [f"{page} ({copy})" for page, copy in self.copied.items()]
         parts = {
             ("page", "without a station"): self.unmatched,
+            (
+                "page",
+                "whose code was not read, as the file is gone or cannot be opened",
+            ): self.unopened,
             ("station", "with several pages"): double,
             ("station", "without a page"): self.missing,
             ("page", "whose station a copy of the file names"): copied,
@@ -98,9 +106,10 @@ def join_stations(
         district, registered voters.
     by : str, default="stem"
         Where a page says which station it is of. "stem": the name of its file without
-        folder and ending. "code": a QR or bar code on the page. Anything else is a
-        regular expression with one group, searched for in the path of the file, such
-        as ``"station_([0-9]+)"``.
+        folder and ending. "code": a QR or bar code on the page, for which its file is
+        read again: a page whose scan was deleted has no station. Anything else is a
+        regular expression with one group, searched for in the path of the file, such as
+        ``"station_([0-9]+)"``.
     copies : dict of str to list of str, optional
         Other names of the same files, as `file_copies` returns of a store. A page
         whose own name is that of no station takes the one that its copies name, if
@@ -190,6 +199,9 @@ def match_stations(
         {key: groups[key] for key in listed[KEY] if len(groups.get(key, [])) > 1},
         [key for key in listed[KEY] if key not in groups],
         copied,
+        [name for name, key in zip(named, keys, strict=True) if key is None]
+        if by == "code"
+        else [],
     )
     return pages[known].merge(listed, on=KEY, how="left"), report
 
@@ -241,16 +253,20 @@ def _name_by_copies(
 
 
 def _code(file: str, page: int, known: set[str]) -> str | None:
-    """Return the station that a code on the page names, or what a code says, if any."""
-    codes: list[str] = []
+    """Return the station that a code on the page names, or what a code says, if any.
+
+    That is nothing on a page without a code, None where the page cannot be opened.
+    """
+    codes: list[str] | None = None
     for name in (file, f"{file}#page={page}"):
         try:
             codes = read_codes(read_page(name))
             break
         except PageReadError:  # the table says why
             continue
-    listed = [code for code in codes if code in known] or codes
-    return listed[0] if listed else None
+    if codes is None:
+        return None
+    return next((code for code in codes if code in known), "".join(codes[:1]))
 
 
 def read_codes(page: np.ndarray) -> list[str]:

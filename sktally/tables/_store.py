@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from sktally.tables._files import Noted, forget_unreadable, name_now, note_file
 from sktally.tables._image import printable
 from sktally.tables._records import PageRecord, Run
 
-__all__ = ["Store", "number_or_none", "with_name"]
+__all__ = ["Store", "check_open", "chosen_run", "number_or_none", "opened", "with_name"]
 
 # What a run says of itself, and of which type it is.
 _RUN_CONTENT = {
@@ -106,13 +107,13 @@ class Store(Base):
             )
         return content
 
-    def run(self, number: int | None = None) -> Run:
-        """Return a run by its number, or the one last read in.
+    def run(self, number: int | Run | None = None) -> Run:
+        """Return a run by its number, or the one last read in; a run is itself.
 
         Raises
         ------
         StoreError
-            If there is none.
+            If there is none, or it is of another store.
 
         Warns
         -----
@@ -122,6 +123,20 @@ class Store(Base):
         found = {run.id: run for run in self.runs()}
         if not found:
             raise StoreError(f"{self.path}: nothing was read into it yet")
+        if isinstance(number, Run):
+            if found.get(number.id) != number:
+                raise StoreError(
+                    f"run: expected a run of {self.path}, got run {number.id} of "
+                    "another store; ask this one for its runs"
+                )
+            return number
+        if number is not None and (
+            isinstance(number, bool) or not isinstance(number, int | np.integer)
+        ):
+            raise StoreError(
+                "run: expected the number of a run, or a Run as `Store.run` returns "
+                f"it, got {number!r:.60} ({type(number).__name__})"
+            )
         if number is None:
             ask = "SELECT run FROM sessions ORDER BY id DESC LIMIT 1"
             last = self.ask(ask)
@@ -227,6 +242,26 @@ class Store(Base):
         """Write what a person says of a field, in a transaction of the caller's."""
         names = ("sha256", "number", "field", "purpose", "boxes", "count", "who", "why")
         self.add_row("edits", *(values[name] for name in names), values["file"], now())
+
+
+def opened(store: Store | str | Path) -> AbstractContextManager[Store]:
+    """Return a store to be used in a ``with``: one that is open stays so."""
+    return nullcontext(store) if isinstance(store, Store) else Store(store)
+
+
+def check_open(store: object) -> None:
+    """Raise for what is no `Store`, such as the path of one."""
+    if not isinstance(store, Store):
+        raise StoreError(
+            f"store: expected an open Store, got {store!r:.200} "
+            f"({type(store).__name__}); open it: `with Store(path) as store: ...`"
+        )
+
+
+def chosen_run(store: Store, run: Run | int | None) -> Run:
+    """Return the run that a caller asks for, by default the one last read in."""
+    check_open(store)
+    return store.run(run)
 
 
 def _has(content: Any, expected: Any) -> bool:

@@ -14,7 +14,7 @@ from sktally.tables._files import name_now
 from sktally.tables._final import who_erred
 from sktally.tables._records import Run
 from sktally.tables._sheets import JOINED, check_sums, shown_reconciliation
-from sktally.tables._store import Store
+from sktally.tables._store import Store, chosen_run
 from sktally.tables._typed import ask_typed
 
 __all__ = ["SUMS_COLUMNS", "sums_parts", "sums_table"]
@@ -32,14 +32,14 @@ _DTYPES = {
 _AT_ONCE = 20_000  # fields of a part
 
 
-def sums_table(store: Store, run: Run | None = None) -> pd.DataFrame:
+def sums_table(store: Store, run: Run | int | None = None) -> pd.DataFrame:
     """Return the sums of all sheets that a run has read, a row for each page and sum.
 
     Parameters
     ----------
     store : Store
         An open store.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
 
     Returns
@@ -78,14 +78,14 @@ def sums_table(store: Store, run: Run | None = None) -> pd.DataFrame:
     return pd.concat(list(sums_parts(store, run)), ignore_index=True)
 
 
-def sums_parts(store: Store, run: Run | None = None) -> Iterator[pd.DataFrame]:
+def sums_parts(store: Store, run: Run | int | None = None) -> Iterator[pd.DataFrame]:
     """Yield what `sums_table` returns in parts, so that memory does not grow.
 
     Parameters
     ----------
     store : Store
         An open store; to be left open until the last part.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
 
     Yields
@@ -106,7 +106,7 @@ def sums_parts(store: Store, run: Run | None = None) -> Iterator[pd.DataFrame]:
     [0]
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    run = chosen_run(store, run)
     sums, shown = check_sums(run), shown_reconciliation(store, run)
     n_pages = max(1, _AT_ONCE // len(run.fields))
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0

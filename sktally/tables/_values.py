@@ -15,7 +15,7 @@ from sktally.tables._files import name_now
 from sktally.tables._final import Edit, final_count, last_of_each, settled
 from sktally.tables._records import Run
 from sktally.tables._sheets import JOINED, shown_reconciliation
-from sktally.tables._store import Store
+from sktally.tables._store import Store, chosen_run, opened
 from sktally.tables._typed import ask_typed
 
 __all__ = ["STORE_COLUMNS", "disagreements", "edits_of", "store_parts", "store_table"]
@@ -53,7 +53,7 @@ def edits_of(
 
 
 def store_table(
-    store: Store | str | Path, run: Run | None = None, *, replaced: bool = False
+    store: Store | str | Path, run: Run | int | None = None, *, replaced: bool = False
 ) -> pd.DataFrame:
     """Return all that a run has read, a row for each page and field.
 
@@ -61,7 +61,7 @@ def store_table(
     ----------
     store : Store, str or path
         An open store, or the path of one.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
     replaced : bool, default=False
         Whether to return pages too whose file has other bytes now, and of which no
@@ -104,15 +104,13 @@ def store_table(
     (6, True)
     >>> folder.cleanup()
     """
-    if isinstance(store, str | Path):
-        with Store(store) as opened:
-            return store_table(opened, run, replaced=replaced)
-    rows = [row for part in _parts(store, run, replaced) for row in part]
+    with opened(store) as source:
+        rows = [row for part in _parts(source, run, replaced) for row in part]
     return _frame(rows)
 
 
 def store_parts(
-    store: Store, run: Run | None = None, *, replaced: bool = False
+    store: Store, run: Run | int | None = None, *, replaced: bool = False
 ) -> Iterator[pd.DataFrame]:
     """Yield what `store_table` returns in parts of some thousand rows.
 
@@ -123,7 +121,7 @@ def store_parts(
     ----------
     store : Store
         An open store; to be left open until the last part.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
     replaced : bool, default=False
         As of `store_table`.
@@ -163,8 +161,10 @@ def _frame(rows: list[tuple]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(STORE_COLUMNS)).astype(_DTYPES)
 
 
-def _parts(store: Store, run: Run | None, replaced: bool) -> Iterator[list[tuple]]:
-    run = run or store.run()
+def _parts(
+    store: Store, run: Run | int | None, replaced: bool
+) -> Iterator[list[tuple]]:
+    run = chosen_run(store, run)
     n_pages = max(1, _AT_ONCE // len(run.fields))
     shown = shown_reconciliation(store, run)
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
@@ -210,14 +210,14 @@ def _read(
         yield file, number, name, boxes, count, mended, final, sure, proba, *rest
 
 
-def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
+def disagreements(store: Store, run: Run | int | None = None) -> pd.DataFrame:
     """Return the fields whose readings disagree, for a third person to enter.
 
     Parameters
     ----------
     store : Store
         An open store.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
 
     Returns
@@ -250,7 +250,7 @@ def disagreements(store: Store, run: Run | None = None) -> pd.DataFrame:
     ['ana: 999']
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    run = chosen_run(store, run)
     found = []
     ask = (
         f"SELECT {name_now('p')} AS file, f.count "

@@ -12,7 +12,7 @@ from sktally.tables._chain import broken_links, link_with
 from sktally.tables._image import file_sha256
 from sktally.tables._origin import form_with_files, model_file
 from sktally.tables._schema import explained
-from sktally.tables._store import Store
+from sktally.tables._store import Store, check_open
 
 __all__ = ["verify"]
 
@@ -72,6 +72,7 @@ def verify(
     1
     >>> folder.cleanup()
     """
+    check_open(store)
     noted = None if expect is None else expect.strip().lower()
     if noted is not None and not re.fullmatch("[0-9a-f]{64}", noted):
         raise StoreError(

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from sktally.exceptions import TallyError
-from sktally.tables._paths import check_table_path
+from sktally.tables._paths import check_table_path, not_written, partial_of
 
 __all__ = ["write_table"]
 
@@ -45,7 +45,7 @@ def write_table(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | Path) 
     12
     """
     path = check_table_path(path)
-    partial = path.with_name(path.name + ".partial")
+    partial = partial_of(path)
     parts = [table] if isinstance(table, pd.DataFrame) else table
     try:
         _WRITERS[path.suffix](parts, partial)
@@ -56,10 +56,7 @@ def write_table(table: pd.DataFrame | Iterable[pd.DataFrame], path: str | Path) 
             "pip install 'sktally[table]'"
         ) from None
     except OSError as error:
-        raise TallyError(
-            f"{path}: cannot be written ({error.strerror or error}); choose a folder "
-            "that exists and may be written to"
-        ) from None
+        raise not_written(path, error) from None
     finally:
         partial.unlink(missing_ok=True)
 

@@ -6,6 +6,7 @@ from sktally.exceptions import TallyError
 from sktally.tables import Store, edits_table
 from sktally.tables._files import still_counts
 from sktally.tables._image import PageName
+from sktally.tables._store import check_open
 from sktally.totals._audit import AuditDraw
 from sktally.totals._names import listed
 
@@ -63,6 +64,7 @@ def audit_readings(store: Store, draw: AuditDraw) -> AuditDraw:
     19
     >>> folder.cleanup()
     """
+    check_open(store)
     pages = {
         (page.file, page.number): page.name for page in map(PageName.parse, draw.names)
     }

@@ -13,6 +13,7 @@ from sktally.tables import Run, Store
 from sktally.tables._files import name_now
 from sktally.tables._origin import form_of
 from sktally.tables._schema import explained
+from sktally.tables._store import chosen_run
 from sktally.tables._values import edits_of
 from sktally.votes import CLASSES
 
@@ -50,7 +51,7 @@ class SheetProba(NamedTuple):
 
 
 def store_proba(
-    store: Store, run: Run | None = None, *, replaced: bool = False
+    store: Store, run: Run | int | None = None, *, replaced: bool = False
 ) -> Iterator[SheetProba]:
     """Yield the probabilities of the boxes of each sheet of a run.
 
@@ -60,7 +61,7 @@ def store_proba(
     ----------
     store : Store
         An open store; to be left open until the last sheet.
-    run : Run, optional
+    run : Run or int, optional
         By default the one last read in.
     replaced : bool, default=False
         As of `sktally.tables.store_table`, whose order the sheets have; files that
@@ -98,7 +99,7 @@ def store_proba(
     [(6, 3, 12)]
     >>> folder.cleanup()
     """
-    run = run or store.run()
+    run = chosen_run(store, run)
     shape = (form_of(run).n_places, len(CLASSES))
     end = store.ask("SELECT MAX(id) FROM pages WHERE run = ?", run.id)[0][0] or 0
     some = "+run = ? AND id > ? AND id <= ?"  # the plus keeps SQLite to the ids

@@ -20,7 +20,7 @@ from sktally._validate import check_range
 from sktally.datasets._random import RandomState, as_generator
 from sktally.exceptions import TallyError
 from sktally.form import TallyForm
-from sktally.tables import Store
+from sktally.tables import Run, Store
 from sktally.totals._draws import MOST_DRAWS, Drawer, sum_draws
 from sktally.totals._groups import Grouped, group_sheets, named, warn
 from sktally.totals._quality import high_quality
@@ -47,7 +47,7 @@ def vote_totals(
     weights: str | None = None,
     counts: str | None = None,
     min_quality: float | None = None,
-    run: int | None = None,
+    run: Run | int | None = None,
     form: str | Path | TallyForm | None = None,
     digit_proba: npt.ArrayLike | None = None,
     calibrator: Any = None,
@@ -88,7 +88,7 @@ def vote_totals(
     min_quality : float, optional
         Take sheets with `tally_quality` above this only; all others are as if they
         had not been read. Warns of how they differ.
-    run : int, optional
+    run : Run or int, optional
         Of a store: which run; by default the one last read in.
     form : str, path or TallyForm, optional
         Of a table: the form that it was read with; needed for intervals.

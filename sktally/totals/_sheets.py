@@ -18,7 +18,7 @@ import pandas as pd
 
 from sktally.exceptions import StoreError, TallyError
 from sktally.form import TallyForm, load_form
-from sktally.tables import Store, file_copies, store_parts
+from sktally.tables import Run, Store, file_copies, store_parts
 from sktally.tables._origin import form_of
 from sktally.totals._proba import store_proba
 from sktally.votes import CLASSES, labels_to_boxes
@@ -128,7 +128,7 @@ def open_sheets(
     form: str | Path | TallyForm | None = None,
     digit_proba: npt.ArrayLike | None = None,
     counts: str | None = None,
-    run: int | None = None,
+    run: Run | int | None = None,
 ) -> Iterator[Sheets]:
     """Return the sheets of a table or store, while it is open."""
     if isinstance(source, pd.DataFrame):
@@ -208,7 +208,7 @@ def _check_same(table: pd.DataFrame, proba: npt.NDArray, fields: list[str]) -> N
         )
 
 
-def _of_store(store: Store, column: str | None, number: int | None) -> Sheets:
+def _of_store(store: Store, column: str | None, number: Run | int | None) -> Sheets:
     run = store.run(number)
     form = form_of(run)
     fields = list(form.field_names)

@@ -118,9 +118,12 @@ def string_to_labels(text: object, name: str = "boxes") -> list[int]:
     labels = [_CHARACTERS.find(character) for character in text]
     if -1 in labels:
         bad = text[labels.index(-1)]
+        remedy = "write '' or None for a field without label"
+        if bad == "X":
+            remedy = "only a lower-case 'x' is a crossed box"
         raise TallyError(
             f"{name}: expected one of {_CHARACTERS!r} per box ('x' crossed, '_' empty)"
-            f", got {bad!r} in {text!r}; write '' or None for a field without label"
+            f", got {bad!r} in {text!r}; {remedy}"
         )
     return labels
 

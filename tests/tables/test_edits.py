@@ -116,6 +116,7 @@ def test_edits_belong_to_the_image(store, reader, scans, tmp_path):
         ({"count": "12.0"}, "got '12.0'"),
         ({"boxes": "x2"}, "boxes: expected 3 characters"),
         ({"boxes": "a23"}, "expected one of '0123456789x_' per box"),
+        ({"boxes": "X23"}, "in 'X23'; only a lower-case 'x' is a crossed box"),
         ({"boxes": "x23", "count": "24"}, "count: 'x23' is 23, got 24"),
         ({"purpose": "guess"}, "purpose: expected correction or entry or audit"),
     ],
@@ -133,7 +134,7 @@ def test_what_is_no_list_of_edits(store, tmp_path):
         import_edits(store, edits())
     with pytest.raises(StoreError, match="unknown: colour"):
         import_edits(store, edits(count="1", colour="red"))
-    with pytest.raises(StoreError, match="expected a CSV file in UTF-8"):
+    with pytest.raises(StoreError, match="none.csv: .*, but there is none of this n"):
         import_edits(store, tmp_path / "none.csv")
     empty = tmp_path / "empty.csv"
     empty.touch()
@@ -141,6 +142,9 @@ def test_what_is_no_list_of_edits(store, tmp_path):
         import_edits(store, empty)
     empty.write_bytes(b"file,field\xff\xfe\n")
     with pytest.raises(StoreError, match="expected a CSV file in UTF-8"):
+        import_edits(store, empty)
+    empty.write_text("file;field;who;count\na.png;01;ana;7\n")
+    with pytest.raises(StoreError, match="file separated by semicolons; save it with"):
         import_edits(store, empty)
 
 

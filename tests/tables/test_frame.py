@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -178,6 +180,21 @@ def test_tables_round_trip(table, tmp_path, ending):
         pd.testing.assert_frame_equal(read, table, check_dtype=False)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no /proc here")
+def test_a_folder_that_cannot_be_written_to():
+    with pytest.raises(TallyError, match="/proc/votes.csv: cannot be written .*; choo"):
+        check_table_path("/proc/votes.csv")
+
+
+def test_checking_a_path_leaves_nothing(tmp_path):
+    path = tmp_path / "votes.csv"
+    assert check_table_path(path) == path
+    assert not list(tmp_path.iterdir())
+    path.write_text("kept")
+    check_table_path(path)
+    assert path.read_text() == "kept" and list(tmp_path.iterdir()) == [path]
+
+
 def test_table_paths_are_checked(tmp_path, table):
     with pytest.raises(
         TallyError, match=r"ends in .csv or .parquet or .dta, got '.xlsx'"
@@ -185,6 +202,11 @@ def test_table_paths_are_checked(tmp_path, table):
         write_table(table, tmp_path / "votes.xlsx")
     with pytest.raises(TallyError, match="there is no folder"):
         write_table(table, tmp_path / "gone" / "votes.csv")
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(TallyError, match="a table to write, got that of a folder"):
+        check_table_path(tmp_path / "folder.csv")
+    with pytest.raises(TallyError, match="cannot be written .* name too long"):
+        check_table_path(tmp_path / f"{'a' * 250}.csv")
     scan = tmp_path / "scan.jpg"
     with pytest.raises(TallyError, match="never writes beside its input"):
         check_table_path(tmp_path / "votes.csv", [str(scan)])

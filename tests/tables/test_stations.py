@@ -95,6 +95,11 @@ def test_by_codes_on_the_pages(made, tmp_path):
     )
     assert joined["station"].dropna().tolist() == ["0017"] * 2 + ["0018"] * 2
     assert report.unmatched == [files[2], str(tmp_path / "none.png")]
+    assert report.unopened == [str(tmp_path / "none.png")]
+    told = "1 page whose code was not read, as the file is gone or cannot be opened: "
+    assert f"{told}{tmp_path}/none.png" in report.text.splitlines()
+    named = join_stations(table("none.png"), STATIONS)[1]
+    assert named.unmatched == ["none.png"] and named.unopened == []
 
 
 @pytest.mark.parametrize("width", [3, 4, 6])
@@ -120,7 +125,7 @@ def test_lists_that_are_none(tmp_path):
         join_stations(pages, STATIONS, by="tps_.*")
     with pytest.raises(TallyError, match=r"regular expression, got '\('"):
         join_stations(pages, STATIONS, by="(")
-    with pytest.raises(TallyError, match="expected a CSV file in UTF-8"):
+    with pytest.raises(TallyError, match="expected a CSV file, but there is none of"):
         join_stations(pages, tmp_path / "none.csv")
     empty = tmp_path / "empty.csv"
     empty.touch()

@@ -134,7 +134,10 @@ def test_labels_to_boxes_leaves_out_absent_places():
     ("call", "message"),
     [
         (lambda: boxes_to_counts(["1?3"]), r"expected one of '0123456789x_'.*'\?' in"),
-        (lambda: boxes_to_counts(["X12"]), "got 'X' in 'X12'; write '' or None"),
+        (
+            lambda: boxes_to_counts(["X12"]),
+            "'X' in 'X12'; only a lower-case 'x' is",
+        ),
         (lambda: boxes_to_counts([12]), "expected box strings such as 'x23', got 12"),
         (lambda: boxes_to_counts(["1"], blank_right="no"), "blank_right: expected one"),
         (lambda: labels_to_counts(np.ones((1, 19))), "at most 18 places, got 19"),
