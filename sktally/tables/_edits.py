@@ -228,7 +228,8 @@ def _page(
         n = store.ask(n_pages, run.id, sha256)[0][0]
         if n > 1 and not named:
             raise StoreError(
-                f"page: expected which of the {n} pages of {row['file']}, got nothing"
+                f"page: expected which of the {n} pages of {row['file']}, got nothing; "
+                "give it in the column page"
             )
     return dict(zip(("sha256", "number", "file"), found[0], strict=True))
 
